@@ -1,1 +1,25 @@
-//! placeholder
+//! Decisions: told events and the time, it answers with actions and effects. No socket, no clock, no global chance.
+//!
+//! The same inputs give the same answers, so that every decision can be explained, tested and simulated. Who owns the
+//! sockets drives a [`call::Call`] and keeps one small cell for each target, provider, credential and route
+//! ([`target::TargetCell`], [`provider::ProviderCell`], [`credential::CredentialCell`], [`route_cell::RouteCell`]).
+//!
+//! Read first: [`outcome`] (what an attempt's end means), then [`call`] (what follows from it).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod backoff;
+pub mod balance;
+pub mod breaker;
+pub mod call;
+pub mod capability;
+pub mod credential;
+pub mod outcome;
+pub mod plan;
+pub mod provider;
+pub mod rest;
+pub mod retry_budget;
+pub mod rng;
+pub mod route;
+pub mod route_cell;
+pub mod target;
+pub mod view;
