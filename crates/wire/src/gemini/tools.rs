@@ -1,0 +1,126 @@
+//! Function tools and the choice among them.
+//!
+//! Schemas go into `parametersJsonSchema`, which takes JSON Schema as it is. The older `parameters` takes a subset of
+//! OpenAPI's schema object and would have to be rewritten with losses (`$ref`, `const`, `additionalProperties`).
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use types::chat::{ChatRequest, ToolChoice};
+
+use crate::gemini::request::{Report, cannot};
+use crate::request::Unsupported;
+
+/// The longest name of a function.
+const NAME_LEN_MAX: usize = 128;
+
+/// One element of `tools`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolSet<'a> {
+    function_declarations: Vec<FunctionDeclaration<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionDeclaration<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters_json_schema: Option<&'a RawValue>,
+}
+
+/// `toolConfig`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolConfig<'a> {
+    function_calling_config: FunctionCallingConfig<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionCallingConfig<'a> {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_function_names: Vec<&'a str>,
+}
+
+/// All tools as one set, or none.
+pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut Report) -> Result<Vec<ToolSet<'a>>, Unsupported> {
+    if request.tools.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut function_declarations = Vec::with_capacity(request.tools.len());
+    for tool in &request.tools {
+        if !is_name(&tool.name) {
+            return Err(cannot(
+                format!("the tool name {:?} (a letter or underscore comes first)", tool.name),
+                "tools",
+            ));
+        }
+        if tool.cache.is_some() {
+            report.dropped("cache_control");
+        }
+        function_declarations.push(FunctionDeclaration {
+            name: &tool.name,
+            description: tool.description.as_deref(),
+            parameters_json_schema: tool.parameters.as_ref().map(|schema| &*schema.0),
+        });
+    }
+    Ok(vec![ToolSet { function_declarations }])
+}
+
+/// The choice among the tools. Without tools Gemini refuses a `toolConfig`, so none is written.
+///
+/// `ANY` holds the model to the schemas anyway. Where the model decides, a tool with `strict` asks for `VALIDATED`: as
+/// `AUTO`, but calls keep to their schemas. There is no word for "one call at most".
+pub(super) fn choice<'a>(request: &'a ChatRequest, report: &mut Report) -> Option<ToolConfig<'a>> {
+    if request.tools.is_empty() {
+        if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_))) {
+            report.dropped("tool_choice");
+        }
+        return None;
+    }
+    if request.parallel_tool_calls == Some(false) {
+        report.dropped("parallel_tool_calls");
+    }
+    let strict = request.tools.iter().any(|tool| tool.strict == Some(true));
+    let (mode, allowed_function_names) = match &request.tool_choice {
+        None if !strict => return None,
+        None | Some(ToolChoice::Auto) if strict => ("VALIDATED", Vec::new()),
+        None | Some(ToolChoice::Auto) => ("AUTO", Vec::new()),
+        Some(ToolChoice::None) => ("NONE", Vec::new()),
+        Some(ToolChoice::Required) => ("ANY", Vec::new()),
+        Some(ToolChoice::Named(name)) => ("ANY", vec![name.as_str()]),
+    };
+    Some(ToolConfig {
+        function_calling_config: FunctionCallingConfig {
+            mode,
+            allowed_function_names,
+        },
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let first = name.bytes().next();
+    first.is_some_and(|c| c.is_ascii_alphabetic() || c == b'_')
+        && name.len() <= NAME_LEN_MAX
+        && name
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b':' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_begin_with_a_letter_or_underscore() {
+        for good in ["get_weather", "_x", "a.b:c-d1", &"a".repeat(128)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "1st", "-a", "a b", "é", &"a".repeat(129)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What encoding a request takes and gives, the same for every dialect.
+
+use types::dialect::DialectName;
+
+/// The client's request cannot be read or is wrong in itself. Becomes a 400 in the client's dialect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadRequest {
+    /// What is wrong and what was meant, naming the place (`messages[3].content[0].type`).
+    pub message: String,
+    /// The top-level parameter to blame, when there is one.
+    pub param: Option<String>,
+    /// OpenAI's `code`, when one fits (`invalid_json`, `missing_required_parameter`).
+    pub code: Option<&'static str>,
+}
+
+impl BadRequest {
+    /// A complaint about one parameter.
+    pub fn param(param: impl Into<String>, message: impl Into<String>) -> BadRequest {
+        BadRequest {
+            message: message.into(),
+            param: Some(param.into()),
+            code: None,
+        }
+    }
+
+    /// A complaint about the body as a whole.
+    pub fn body(message: impl Into<String>) -> BadRequest {
+        BadRequest {
+            message: message.into(),
+            param: None,
+            code: Some("invalid_json"),
+        }
+    }
+}
+
+/// The target's dialect cannot say what was asked; another target may.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{dialect} cannot express {what}", dialect = dialect.as_str())]
+pub struct Unsupported {
+    /// Who cannot.
+    pub dialect: DialectName,
+    /// The parameter and why: "`n` = 3 (it gives one choice)".
+    pub what: String,
+    /// The parameter's name in the client's request.
+    pub param: Option<String>,
+}
+
+/// A parameter that was left out because the target's dialect has no word for it and leaving it out changes no
+/// meaning the client relies on. Told in `x-jumpseat-dropped`, by its name in the neutral model or the client's field.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dropped(pub String);
+
+/// What an encoder must know of the model it writes for.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamModel<'a> {
+    /// The model as its provider calls it.
+    pub model: &'a str,
+    /// Output limit where the dialect requires one and the client gave none (from the catalog's row).
+    pub max_output_default: u64,
+    /// The model reasons (decides between `max_tokens` and `max_completion_tokens`, thinking budgets).
+    pub reasoning: bool,
+}
+
+/// A request ready to be sent to a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Headers that belong to what was encoded (`anthropic-version`, `anthropic-beta`), lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// What was left out.
+    pub dropped: Vec<Dropped>,
+}
