@@ -1,0 +1,126 @@
+//! Dialects: the three wire formats that the fake speaks, and which of them a path belongs to.
+//!
+//! Each dialect's file reads a request into a `Prompt` and writes an
+//! `Answer` as one body or as events. Written from the providers' documents, not from the gateway's code.
+
+pub(crate) mod anthropic_messages;
+pub(crate) mod face;
+pub(crate) mod gemini;
+pub(crate) mod openai_chat;
+
+use std::fmt;
+
+use http::HeaderMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::{
+    answer::Answer,
+    errors::{ErrorAnswer, ErrorContext, generic},
+    event::Event,
+    prompt::Prompt,
+};
+
+/// A wire format. Compares with its name: `entry.dialect == "openai_chat"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's chat completions and everything compatible with it.
+    OpenaiChat,
+    /// Anthropic's messages.
+    AnthropicMessages,
+    /// Google's generateContent.
+    Gemini,
+}
+
+/// Why a request is refused by the fake's own judgement: status, message and the field it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) message: String,
+    pub(crate) field: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            message: message.into(),
+            field: Some(field.into()),
+        }
+    }
+
+    pub(crate) fn error(&self, context: ErrorContext<'_>) -> ErrorAnswer {
+        generic(context, self.status, &self.message, self.field.as_deref())
+    }
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini];
+
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenaiChat => "openai_chat",
+            Dialect::AnthropicMessages => "anthropic_messages",
+            Dialect::Gemini => "gemini",
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Reads a request, or says why the provider would refuse it.
+    pub(crate) fn read(self, body: &Value, headers: &HeaderMap, model: &str) -> Result<Prompt, Refusal> {
+        match self {
+            Dialect::OpenaiChat => openai_chat::read::read(body),
+            Dialect::AnthropicMessages => anthropic_messages::read::read(body, headers),
+            Dialect::Gemini => gemini::read::read(body, model),
+        }
+    }
+
+    /// The answer as one body.
+    pub(crate) fn unary(self, answer: &Answer) -> Value {
+        match self {
+            Dialect::OpenaiChat => openai_chat::write::unary(answer),
+            Dialect::AnthropicMessages => anthropic_messages::write::unary(answer),
+            Dialect::Gemini => gemini::write::unary(answer),
+        }
+    }
+
+    /// The answer as a stream.
+    pub(crate) fn events(self, answer: &Answer) -> Vec<Event> {
+        match self {
+            Dialect::OpenaiChat => openai_chat::write::events(answer),
+            Dialect::AnthropicMessages => anthropic_messages::write::events(answer),
+            Dialect::Gemini => gemini::write::events(answer),
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq<&str> for Dialect {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl Serialize for Dialect {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,7 @@
+//! The fake as its clients see it: over HTTP, on a pipe with a paused clock, or on loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod faults;
+mod support;
