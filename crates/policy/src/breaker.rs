@@ -18,6 +18,12 @@ const BUCKETS: usize = 10;
 /// defaults.
 const PROBE_LEASE: Duration = Duration::from_secs(20 * 60);
 
+/// While the ratio decides, this many failures in a row that lasted [`RUN_LASTS`] without one success open it as well.
+/// Under load the successes before an outage outweigh it for half the window, and a target that flaps is never below
+/// half; chance failures of a target that is well come in such a row once in hours.
+const RUN_FAILURES: usize = 5;
+const RUN_LASTS: Duration = Duration::from_secs(1);
+
 /// Doublings beyond this change nothing: every cap is reached.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -41,7 +47,7 @@ pub struct Breaker {
 enum State {
     Closed {
         window: Window,
-        /// Failures in a row, of distinct calls: newest last, never more than the policy asks for.
+        /// Failures in a row, of distinct calls: newest last, never more than can decide anything.
         run: Vec<(CallTag, Mono)>,
     },
     Open {
@@ -127,6 +133,15 @@ impl Breaker {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, policy: BreakerPolicy) {
+        if self.policy.window != policy.window && matches!(self.state, State::Closed { .. }) {
+            // Buckets of another length cannot be read on.
+            self.state = State::closed();
+        }
+        self.policy = policy;
+    }
+
     /// Leave for an attempt that starts now, if the target may be tried. `forced` is always given leave: for the least
     /// bad target when there is none other. A forced success is as good as a probe's; a forced failure changes nothing
     /// while the breaker is not closed.
@@ -169,13 +184,17 @@ impl Breaker {
                     run.push((call, now.mono));
                 }
                 let (good, all) = window.sum(now, self.policy.window);
+                let few = self.policy.consecutive.max(1) as usize;
+                let many = (self.policy.ratio_from.max(1) as usize).max(few);
                 let trips = if all >= self.policy.ratio_from.max(1) {
-                    f64::from(good) < self.policy.ratio * f64::from(all)
+                    let lasted = run.first().map_or(Duration::ZERO, |(_, first)| now.mono.since(*first));
+                    let row = run.len() >= many || (run.len() >= RUN_FAILURES.max(few) && lasted >= RUN_LASTS);
+                    row || f64::from(good) < self.policy.ratio * f64::from(all)
                 } else {
-                    run.len() >= self.policy.consecutive.max(1) as usize
+                    run.len() >= few
                 };
-                // Failures in a row stay counted while the ratio decides, but no more of them than are ever needed.
-                if run.len() > self.policy.consecutive.max(1) as usize {
+                // No more of them are kept than are ever needed.
+                if run.len() > many {
                     run.remove(0);
                 }
                 trips.then(|| {
@@ -377,9 +396,15 @@ mod tests {
             // Ten and more attempts: three failures in a row are not enough, fewer than half good ones are.
             ("sssssssssfff", 1, None),
             ("ssssssfff", 1, Some(8)),
-            ("sssssssffffffff", 1, Some(14)),
+            ("sssssssffff", 1, None),
             ("sfsfsfsfsfsfsf", 1, None),
             ("sffsffsffsff", 1, Some(10)),
+            // Ten in a row speak for themselves, however good the minute before was.
+            ("ssssssssssssssssssssssssfffffffff", 0, None),
+            ("ssssssssssssssssssssssssffffffffff", 0, Some(33)),
+            // So do five that last.
+            ("ssssssssssssssssssssssssffff", 1, None),
+            ("ssssssssssssssssssssssssfffff", 1, Some(28)),
             // What is older than the window is forgotten.
             ("ssssssssssssffff", 4, Some(14)),
         ] {

@@ -25,6 +25,11 @@ impl CredentialCell {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, policy: RestPolicy) {
+        self.policy = policy;
+    }
+
     /// It was told to rest (`Effect::Rest` of the credential's scope).
     pub fn rest(&mut self, reason: RestReason, hint: Option<Duration>, now: Now) {
         self.rest.begin(reason, hint, &self.policy, now);

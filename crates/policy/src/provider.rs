@@ -55,6 +55,11 @@ impl ProviderCell {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, policy: BreakerPolicy) {
+        self.policy = policy;
+    }
+
     /// The breaker of one of its targets changed.
     pub fn target_transition(&mut self, target: TargetIx, transition: Transition) {
         self.open.retain(|(t, _)| *t != target);

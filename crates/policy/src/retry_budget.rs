@@ -33,6 +33,15 @@ impl RetryBudget {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, policy: RetryBudgetPolicy) {
+        if self.policy.window != policy.window {
+            // Buckets of another length cannot be read on.
+            *self = RetryBudget::new(policy);
+        }
+        self.policy = policy;
+    }
+
     /// A call began: it earns its share of a retry.
     pub fn deposit(&mut self, now: Now) {
         let bucket = self.bucket(now);

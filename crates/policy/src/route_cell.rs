@@ -19,6 +19,11 @@ impl RouteCell {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, policy: RetryBudgetPolicy) {
+        self.budget.reconfigure(policy);
+    }
+
     /// A call of the route began (`Effect::CallStarted`).
     pub fn call_started(&mut self, now: Now) {
         self.budget.deposit(now);

@@ -75,6 +75,12 @@ impl TargetCell {
         }
     }
 
+    /// The operator changed the policy. What was learned stays; what follows is judged by the new one.
+    pub fn reconfigure(&mut self, breaker: BreakerPolicy, rest: RestPolicy) {
+        self.breaker.reconfigure(breaker);
+        self.policy = rest;
+    }
+
     /// Leave for an attempt that starts now. `None`: it rests, its breaker is open, or another is its probe.
     pub fn admit(&mut self, now: Now, forced: bool) -> Option<Permit> {
         if !forced && matches!(self.rest.usable(now), Usable::No { .. }) {

@@ -1,0 +1,4 @@
+//! The operator's listener: metrics and health, apart from the data plane.
+
+pub mod face;
+pub mod health;

@@ -1,0 +1,68 @@
+//! The world a configuration may look at: environment variables and files. Handed in, so that loading is a function.
+
+use std::collections::BTreeMap;
+use std::io;
+
+/// A file named by `${file:…}` may be this long.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Variables and files.
+pub trait Env {
+    /// A variable's value; `None` when it is not set.
+    fn var(&self, name: &str) -> Option<String>;
+    /// A file's whole text.
+    fn file(&self, path: &str) -> io::Result<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnv;
+
+impl Env for ProcessEnv {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &str) -> io::Result<String> {
+        if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+        }
+        std::fs::read_to_string(path)
+    }
+}
+
+/// A made-up environment.
+#[derive(Debug, Clone, Default)]
+pub struct MapEnv {
+    /// Variables by name.
+    pub vars: BTreeMap<String, String>,
+    /// Texts by path.
+    pub files: BTreeMap<String, String>,
+}
+
+impl MapEnv {
+    /// An environment with these variables and no files.
+    pub fn of<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> MapEnv {
+        let vars = vars
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        MapEnv {
+            vars,
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+impl Env for MapEnv {
+    fn var(&self, name: &str) -> Option<String> {
+        self.vars.get(name).cloned()
+    }
+
+    fn file(&self, path: &str) -> io::Result<String> {
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}

@@ -1,0 +1,150 @@
+//! The configuration: read, expanded, judged, and made into the [`topology::Topology`] that the engine reads.
+//!
+//! One file a section, with its type, its defaults and its judgement. Loading is a function of the text and an
+//! [`env::Env`]; nothing here opens a socket. Start at [`load`].
+
+pub mod admin;
+pub mod assemble;
+pub mod breaker;
+pub mod catalog;
+pub mod checks;
+pub mod decode;
+pub mod defaults;
+pub mod entries;
+pub mod env;
+pub mod environment;
+pub mod expand;
+pub mod glob;
+pub mod lint;
+pub mod listen;
+pub mod log;
+pub mod model;
+pub mod nearest;
+pub mod node;
+pub mod notice;
+pub mod place;
+pub mod provider;
+pub mod rest;
+pub mod route;
+pub mod schema;
+pub mod secret;
+pub mod server;
+pub mod settings;
+pub mod topology;
+pub mod units;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::admin::Admin;
+use crate::config::breaker::Breaker;
+use crate::config::checks::Checks;
+use crate::config::entries::Entries;
+use crate::config::env::Env;
+use crate::config::log::Log;
+use crate::config::node::Node;
+use crate::config::notice::{ConfigErrors, Notice};
+use crate::config::place::Place;
+use crate::config::provider::Provider;
+use crate::config::rest::Rest;
+use crate::config::route::Route;
+use crate::config::server::Server;
+use crate::config::settings::Settings;
+use crate::config::topology::Topology;
+
+/// A configuration as written, with the defaults where nothing is written.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The listener that callers talk to, and its limits.
+    pub server: Server,
+    /// The listener of operators: metrics, health in detail.
+    pub admin: Admin,
+    /// What is written about calls and states.
+    pub log: Log,
+    /// How often a sick target is asked whether it is well again.
+    pub checks: Checks,
+    /// When a target is no longer tried, and for how long.
+    pub breaker: Breaker,
+    /// How long a target or credential rests after it was told to.
+    pub rest: Rest,
+    /// How calls are served where a route says nothing else.
+    pub defaults: Settings,
+    /// Who serves. Known names need nothing but a key.
+    pub providers: Entries<Provider>,
+    /// The names that callers put in `model`, each with its ordered tiers.
+    pub routes: Entries<Route>,
+}
+
+/// A sound configuration.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// As written.
+    pub config: Config,
+    /// What is doubtful about it, in the order of the file.
+    pub warnings: Vec<Notice>,
+    /// As the engine reads it.
+    pub topology: Topology,
+}
+
+/// Reads a configuration: YAML, `${…}` inside its strings, every section's judgement. All errors are told at once.
+pub fn load(text: &str, env: &dyn Env) -> Result<Loaded, ConfigErrors> {
+    let mut root = Node::parse(text)?;
+    let mut errors = expand::expand(&mut root, env);
+    let config = match decode::decode::<Config>(&root) {
+        Ok(config) => config,
+        Err(found) => {
+            // What could not be expanded is often no duration or size either: told once is enough.
+            let known: Vec<_> = errors.iter().map(|e| (e.line, e.column)).collect();
+            errors.extend(
+                found
+                    .into_iter()
+                    .filter(|e| e.line.is_none() || !known.contains(&(e.line, e.column))),
+            );
+            return Err(refused(errors, Vec::new()));
+        }
+    };
+    finish(config, &root, env, errors)
+}
+
+/// A configuration without a file: providers from the keys found in the environment, and a route `default` that every bare model
+/// name takes. The warnings say what was made.
+pub fn from_environment(env: &dyn Env) -> Result<Loaded, ConfigErrors> {
+    environment::from_environment(env)
+}
+
+fn finish(config: Config, root: &Node, env: &dyn Env, mut errors: Vec<Notice>) -> Result<Loaded, ConfigErrors> {
+    let mut warnings = Vec::new();
+    config.server.validate(root, &mut errors);
+    config.admin.validate(config.server.listen, root, &mut errors);
+    config.checks.validate(root, &mut errors);
+    config.breaker.validate(root, &mut errors);
+    config.rest.validate(root, &mut errors);
+    config
+        .defaults
+        .validate(&Place::root().key("defaults"), root, &mut errors);
+    let topology = assemble::assemble(&config, root, env, &mut errors, &mut warnings);
+    if !errors.is_empty() {
+        return Err(refused(errors, warnings));
+    }
+    warnings.extend(lint::lint(&config, &topology, root));
+    sort(&mut warnings);
+    Ok(Loaded {
+        config,
+        warnings,
+        topology,
+    })
+}
+
+fn refused(mut errors: Vec<Notice>, mut warnings: Vec<Notice>) -> ConfigErrors {
+    sort(&mut errors);
+    sort(&mut warnings);
+    ConfigErrors { errors, warnings }
+}
+
+fn sort(notices: &mut [Notice]) {
+    notices.sort_by_key(|n| (n.line.unwrap_or(0), n.column.unwrap_or(0)));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! `providers:` who serves: where, in which dialect, and what is shown to it.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use types::dialect::DialectName;
+
+use crate::config::entries::Entries;
+use crate::config::model::Model;
+use crate::config::secret::Secret;
+
+/// A provider as written. What is left out comes from the catalog's row of the same name, or of `preset`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// The catalog's row it takes after, when its own name is another.
+    pub preset: Option<String>,
+    /// The dialect it speaks.
+    #[schemars(with = "Option<DialectWord>")]
+    pub dialect: Option<DialectName>,
+    /// Where it is, written as its own SDK takes it: with `/v1` for `openai_chat`, without for the others.
+    pub base_url: Option<String>,
+    /// What is shown to it. A provider whose key is not set is disabled with a warning.
+    pub api_key: Option<Secret>,
+    /// Several, tried in order while the first of them rest. Those that are not set are left out.
+    pub api_keys: Option<Vec<Option<Secret>>>,
+    /// Infrastructure it fails together with; its catalog row's, or its own name.
+    pub failure_domain: Option<String>,
+    /// Headers added to every request.
+    pub headers: Entries<Secret>,
+    /// A file of PEM certificates trusted besides the public ones, for a provider of one's own.
+    pub tls_ca: Option<PathBuf>,
+    /// Facts of its models that the catalog does not know or knows otherwise.
+    pub models: Entries<Model>,
+}
+
+/// The words of [`DialectName`] in the JSON schema.
+#[derive(JsonSchema)]
+#[schemars(rename = "Dialect", rename_all = "snake_case")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum DialectWord {
+    /// OpenAI's chat completions, and whoever speaks it too.
+    OpenaiChat,
+    /// Anthropic's messages.
+    AnthropicMessages,
+    /// Gemini's generateContent.
+    Gemini,
+}

@@ -1,0 +1,139 @@
+//! One JSON line a call and one an attempt, the same words as in the metrics and the headers.
+//!
+//! Never a prompt, a completion or a credential: what goes in is a fixed list of names, numbers and classes.
+
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::Serialize;
+use types::time::UnixMillis;
+
+use crate::telemetry::line_writer::LineWriter;
+
+/// What a call came to.
+#[derive(Debug, Serialize)]
+pub struct CallLine<'a> {
+    /// RFC 3339, milliseconds, UTC: when the call ended.
+    pub ts: String,
+    /// Always `call`.
+    pub kind: &'static str,
+    /// The call's id, as in `x-jumpseat-call-id`.
+    pub request_id: &'a str,
+    /// The route that served it.
+    pub route: &'a str,
+    /// What the client wrote in `model`; at most 128 characters.
+    pub requested_model: &'a str,
+    /// The tier that answered, from 1.
+    pub tier: Option<u32>,
+    /// The target that answered, or was tried last.
+    pub target: Option<&'a str>,
+    /// Its provider.
+    pub provider: Option<&'a str>,
+    /// Its model.
+    pub model: Option<&'a str>,
+    /// Its model tier.
+    pub model_tier: Option<&'static str>,
+    /// Outcome class.
+    pub outcome: &'static str,
+    /// Status given to the client; absent when it left before one.
+    pub status: Option<u16>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Why the first target did not answer.
+    pub fallback_reason: Option<&'static str>,
+    /// From the request's last byte to the answer's last.
+    pub latency_ms: f64,
+    /// From the request's last byte to the first content.
+    pub first_token_ms: Option<f64>,
+    /// Was it a stream?
+    pub stream: bool,
+    /// Prompt tokens, as told by the provider.
+    pub input_tokens: Option<u64>,
+    /// Generated tokens.
+    pub output_tokens: Option<u64>,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_tokens: Option<u64>,
+    /// What translation left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<&'a str>,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Serialize)]
+pub struct AttemptLine<'a> {
+    /// RFC 3339, milliseconds, UTC: when the attempt ended.
+    pub ts: String,
+    /// Always `attempt`.
+    pub kind: &'static str,
+    /// The call's id.
+    pub request_id: &'a str,
+    /// The route.
+    pub route: &'a str,
+    /// Number within the call, from 1.
+    pub attempt: u32,
+    /// Why it was made: `first`, `retry`, `fallback`, `resume`.
+    pub reason: &'static str,
+    /// The tier, from 1.
+    pub tier: u32,
+    /// The target.
+    pub target: &'a str,
+    /// Its provider.
+    pub provider: &'a str,
+    /// Its model.
+    pub model: &'a str,
+    /// Which credential, by name.
+    pub credential: &'a str,
+    /// Outcome class.
+    pub outcome: &'static str,
+    /// Which clock fired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<&'static str>,
+    /// The provider's status.
+    pub status: Option<u16>,
+    /// The provider's own error code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'a str>,
+    /// From its launch to its end.
+    pub latency_ms: f64,
+    /// From its launch to its first content.
+    pub first_token_ms: Option<f64>,
+    /// Prompt tokens.
+    pub input_tokens: Option<u64>,
+    /// Generated tokens.
+    pub output_tokens: Option<u64>,
+}
+
+static MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+/// RFC 3339 with milliseconds.
+pub fn timestamp(at: UnixMillis) -> String {
+    match jiff::Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX)) {
+        Ok(ts) => MILLISECONDS.timestamp_to_string(&ts),
+        Err(_) => String::from("9999-12-31T23:59:59.999Z"),
+    }
+}
+
+/// Milliseconds with microseconds behind the point.
+pub fn millis(d: std::time::Duration) -> f64 {
+    (d.as_nanos() as f64 / 1000.0).round() / 1000.0
+}
+
+/// Writes a line as JSON.
+pub fn write<T: Serialize>(writer: &LineWriter, line: &T) {
+    let mut bytes = Vec::with_capacity(512);
+    if serde_json::to_writer(&mut bytes, line).is_ok() {
+        bytes.push(b'\n');
+        writer.write(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_timestamp_has_milliseconds_and_is_utc() {
+        assert_eq!(timestamp(UnixMillis(1_795_262_400_007)), "2026-11-21T12:00:00.007Z");
+        assert_eq!(millis(Duration::from_nanos(1_234_567)), 1.235);
+    }
+}

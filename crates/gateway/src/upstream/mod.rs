@@ -1,0 +1,5 @@
+//! Outbound HTTP: the only place of it. Connections, the provider's client, and one attempt at one target.
+
+pub mod attempt;
+pub mod client;
+pub mod link;

@@ -1,0 +1,18 @@
+//! The real server, black box over HTTP, against fake providers.
+//!
+//! Client, gateway and providers live in one current-thread runtime, joined by pipes in memory, so that tokio's clock
+//! can be paused: a test that waits 30 s takes none. See [`house::House`].
+#![allow(clippy::unwrap_used)]
+
+mod accounting;
+mod bad_input;
+mod basics;
+mod breaker;
+mod commit;
+mod credentials;
+mod deadlines;
+mod drain_reload;
+mod faults_stream;
+mod faults_unary;
+mod fitness;
+mod house;
