@@ -1,2 +1,40 @@
-//! placeholder
-fn main() {}
+//! The command line, nothing else: each command reads its arguments, asks the house, and prints.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 bad usage or configuration. What a machine reads goes to standard output, what a person is
+//! told beside it to standard error.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+mod cli;
+mod config;
+mod demo;
+mod explain;
+mod fake;
+mod outcome;
+mod serve;
+mod source;
+mod table;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Cli { command, json } = Cli::parse();
+    let ended = match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Validate(args) => validate::run(&args, json),
+        Command::Config(args) => config::run(&args, json),
+        Command::Explain(args) => explain::run(&args, json),
+        Command::Check(args) => check::run(&args, json),
+        Command::Fake(args) => fake::run(&args, json),
+        Command::Demo(args) => demo::run(&args, json),
+    };
+    outcome::exit_code(ended, json)
+}
