@@ -12,6 +12,7 @@ mod tally;
 mod traffic;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,13 +23,19 @@ use crate::demo::stage::Stage;
 use crate::demo::summary::Summary;
 use crate::outcome::{CommandError, Ended};
 
+/// Gateway and providers have this long to end; the gateway's own grace is 2 s.
+const END_MAX: Duration = Duration::from_secs(8);
+
 /// Runs it. Fine unless a call failed that another provider should have answered.
 pub fn run(args: &DemoArgs, json: bool) -> Result<Ended, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    Ok(runtime.block_on(play(args.once, json))?)
+    let ended = runtime.block_on(play(args.once, json));
+    // What did not end in time must not keep the person waiting.
+    runtime.shutdown_timeout(END_MAX);
+    Ok(ended?)
 }
 
 async fn play(once: bool, json: bool) -> anyhow::Result<Ended> {
@@ -37,7 +44,9 @@ async fn play(once: bool, json: bool) -> anyhow::Result<Ended> {
     let mut screen = if json { Screen::beside() } else { Screen::of_people() };
     let stage = Stage::set().await?;
     let shown = show(&stage, &mut screen, once, json, interrupted.as_mut()).await;
-    stage.clear().await?;
+    tokio::time::timeout(END_MAX, stage.clear())
+        .await
+        .with_context(|| format!("gateway and providers did not end within {END_MAX:?}"))??;
     let (ended, interrupted) = shown?;
     if interrupted {
         screen.line("\nEnded: providers and gateway are stopped.")?;

@@ -119,9 +119,11 @@ impl AdminFace {
         let now = self.clock.now();
         let report = |(route, index): (Arc<crate::fleet::route::Route>, usize)| {
             let target = &route.targets[index];
+            // Asked for before the report is built: the view locks the same cell.
+            let state = lock(&target.state.cell).state(now);
             TargetReport {
                 target: target.facts.id.to_string(),
-                breaker: breaker_word(lock(&target.state.cell).state(now)),
+                breaker: breaker_word(state),
                 admission: format!("{:?}", route.view(now).status(TargetIx(index as u32), now).admission),
                 in_flight: target.state.in_flight.load(Ordering::Relaxed),
             }

@@ -41,7 +41,7 @@ pub async fn drive(mut run: Box<Run>, output: Output) {
         tokio::select! {
             biased;
             progress = run.progress() => run.take(progress, &output).await,
-            () = &mut alarm.sleep => alarm.rang(&mut run, &output).await,
+            () = &mut alarm.sleep => alarm.rang(&mut run, &output),
             () = &mut stop => return run.shut_down(&output).await,
         }
     }
@@ -71,13 +71,13 @@ impl Alarm {
         }
     }
 
-    async fn rang(&mut self, run: &mut Run, output: &Output) {
+    fn rang(&mut self, run: &mut Run, output: &Output) {
         let now = run.clock().now();
         if output.take_client_paused() {
             run.client_paused(now);
         }
         if run.deadline() <= now.mono {
-            run.handle_timeout(now, output).await;
+            run.handle_timeout(now);
         }
     }
 }

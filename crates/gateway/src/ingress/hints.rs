@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn the_shortest_sdk_hint_counts_and_we_answer_before_it() {
-        let rows: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Headers = &'static [(&'static str, &'static str)];
+        let rows: &[(Headers, Option<u64>)] = &[
             (&[], None),
             (&[("x-stainless-read-timeout", "600")], Some(599_750)),
             (

@@ -17,8 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 use types::outcome::OutcomeClass;
 
 /// Seconds: from a fast cache hit to a long reasoning answer (the GenAI conventions' advice, a little finer).
-const DURATION_BUCKETS: [f64; 15] = [
-    0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0,
+const DURATION_BUCKETS: [f64; 21] = [
+    0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 40.0, 80.0, 160.0,
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

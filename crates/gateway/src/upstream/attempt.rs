@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use policy::call::action::Launch;
 use policy::call::event::AttemptEvent;
 use types::answer::FinishReason;
 use types::dialect::DialectName;
@@ -22,17 +21,13 @@ use types::outcome::{Failure, Headroom, OutcomeClass, Scope};
 use types::time::UnixMillis;
 use types::usage::Usage;
 use wire::dialect;
-use wire::openai_chat::request::UNTRANSLATABLE;
-use wire::openai_chat::{
-    EncoderOptions, PassScanner, Passed, ReasoningField, StreamEncoder, encode_answer, inspect_answer,
-};
-use wire::request::{BadRequest, Dropped, UpstreamModel};
-use wire::response::{Decode, RawAnswer};
+use wire::openai_chat::{encode_answer, inspect_answer};
+use wire::request::Dropped;
+use wire::response::RawAnswer;
 
-use crate::engine::body::RequestBody;
-use crate::engine::resume::{Continuation, Joiner};
-use crate::fleet::route::Target;
-use crate::upstream::client::{CaptureConnection, Sent, answer_began, connection_was_reused, request};
+use crate::upstream::client::{CaptureConnection, Sent, answer_began, connection_was_reused};
+use crate::upstream::order::Order;
+use crate::upstream::reader::{Ending, Reader};
 
 /// An error's body is read to this length; the rest is not needed to classify it.
 const ERROR_BODY_MAX: usize = 256 * 1024;
@@ -127,110 +122,31 @@ enum State {
     },
 }
 
-/// How a stream's bytes become the client's.
-enum Reader {
-    /// The same dialect: frames go on as they came. `shadow` reads along when the route may have to resume.
-    Pass {
-        scanner: PassScanner,
-        shadow: Option<Box<dyn Decode + Send>>,
-    },
-    /// Another dialect, or the continuation of what another target began.
-    Translate {
-        decoder: Box<dyn Decode + Send>,
-        encoder: Box<StreamEncoder>,
-        joiner: Option<Joiner>,
-        tell: bool,
-    },
-}
-
-/// What an attempt needs to know of its call.
-pub struct Order<'a> {
-    /// What policy asked for.
-    pub launch: &'a Launch,
-    /// Where.
-    pub target: &'a Target,
-    /// The client's request.
-    pub body: &'a RequestBody,
-    /// What is to be continued, when it is.
-    pub continuation: Option<Continuation<'a>>,
-    /// Keep an account of what is said: the route resumes broken streams.
-    pub resumable: bool,
-    /// An id for answers of dialects that have none.
-    pub answer_id: String,
-    /// The time.
-    pub wall: UnixMillis,
-}
-
 impl Attempt {
     /// Writes the request for the target and sends it off. The event is the attempt's end when it cannot be written.
     pub fn launch(order: Order<'_>) -> Result<Box<Attempt>, AttemptEvent> {
-        let no = order.launch.attempt;
-        let target = order.target;
-        let dialect = target.provider.dialect;
-        let stream = order.body.head.stream;
-        let mut headers = target.provider.headers(order.launch.credential.0 as usize);
-        let mut dropped = Vec::new();
-        let passes = dialect == DialectName::OpenaiChat && order.continuation.is_none();
-        let bytes = if passes {
-            order.body.head.splice(&order.body.bytes, target.facts.id.model(), true)
-        } else {
-            let encoded = encode(&order, dialect).map_err(|e| e.event(no))?;
-            for (name, value) in encoded.headers {
-                if let Ok(value) = http::HeaderValue::try_from(value) {
-                    headers.insert(http::HeaderName::from_static(name), value);
-                }
-            }
-            dropped = encoded.dropped;
-            Bytes::from(encoded.body)
-        };
-        let uri = if stream { &target.stream_uri } else { &target.uri };
-        let request = request(Method::POST, uri.clone(), headers, bytes);
-        let sent = target.provider.client.send(request, order.launch.fresh_connection);
-        let reader = if passes {
-            let shadow = (order.resumable && stream).then(|| dialect::stream_decoder(dialect));
-            Reader::Pass {
-                scanner: PassScanner::new(!order.body.head.include_usage),
-                shadow,
-            }
-        } else {
-            let joiner = order.continuation.as_ref().map(Continuation::joiner);
-            let identity = order.continuation.as_ref().map(|c| c.identity.clone());
-            let continues = identity.is_some();
-            let options = identity.unwrap_or(EncoderOptions {
-                id: order.answer_id,
-                model: target.facts.id.model().to_owned(),
-                created: order.wall.0 / 1000,
-                include_usage: order.body.head.include_usage,
-                reasoning_field: ReasoningField::ReasoningContent,
-            });
-            let encoder = if continues {
-                StreamEncoder::continuing(options)
-            } else {
-                StreamEncoder::new(options)
-            };
-            Reader::Translate {
-                decoder: dialect::stream_decoder(dialect),
-                encoder: Box::new(encoder),
-                joiner,
-                tell: order.resumable,
-            }
-        };
+        let written = order.write()?;
+        let sent = order
+            .target
+            .provider
+            .client
+            .send(written.request, order.launch.fresh_connection);
         Ok(Box::new(Attempt {
-            no,
+            no: order.launch.attempt,
             details: Details {
-                dropped,
+                dropped: written.dropped,
                 ..Details::default()
             },
-            dialect,
-            stream,
+            dialect: order.target.provider.dialect,
+            stream: order.body.head.stream,
             state: State::Sending {
                 sent,
                 connected_told: false,
             },
             ready: VecDeque::new(),
-            reader,
-            content_bytes: 0,
             received: order.wall,
+            reader: order.reader(),
+            content_bytes: 0,
         }))
     }
 
@@ -314,16 +230,15 @@ impl Attempt {
     /// What is known of it so far.
     pub fn details(&self) -> Details {
         let mut details = self.details.clone();
-        match &self.reader {
-            Reader::Pass { scanner, .. } if self.stream => {
-                details.usage = details.usage.or(scanner.usage());
-                details.malformed = scanner.malformed();
-                details.filtered |= scanner.finish_reason() == Some(FinishReason::ContentFilter);
-            }
-            Reader::Pass { .. } => {}
-            Reader::Translate { decoder, .. } => details.malformed = decoder.malformed(),
-        }
+        details.usage = details.usage.or(self.reader.usage());
+        details.malformed = self.reader.malformed();
+        details.filtered |= self.reader.filtered();
         details
+    }
+
+    /// Whether a filter or a refusal for safety ended it.
+    pub fn filtered(&self) -> bool {
+        self.details.filtered || self.reader.filtered()
     }
 
     fn begin(&mut self, response: Response<Incoming>) {
@@ -412,29 +327,13 @@ impl Attempt {
     }
 
     fn read(&mut self, data: Bytes) {
-        let said = match &mut self.reader {
-            Reader::Pass { scanner, shadow } => {
-                let mut said = Vec::new();
-                if let Some(shadow) = shadow {
-                    shadow.push(&data);
-                    said.extend(std::iter::from_fn(|| shadow.poll()));
-                }
-                scanner.push(data);
-                said
-            }
-            Reader::Translate { decoder, .. } => {
-                decoder.push(&data);
-                Vec::new()
-            }
-        };
+        let mut said = Vec::new();
+        self.reader.push(data, &mut said);
         self.pump(said);
     }
 
     fn read_end(&mut self) {
-        match &mut self.reader {
-            Reader::Pass { scanner, .. } => scanner.finish(),
-            Reader::Translate { decoder, .. } => decoder.finish(),
-        }
+        self.reader.finish();
         self.pump(Vec::new());
         if !matches!(self.state, State::Over { .. }) {
             // The decoders always end after `finish`; this keeps a mistake of theirs from hanging a call.
@@ -446,36 +345,13 @@ impl Attempt {
     }
 
     /// Turns what the reader has into progress.
-    fn pump(&mut self, said: Vec<StreamEvent>) {
-        let mut said = said;
-        let mut seen = 0;
-        let ending = loop {
-            let (piece, ending) = match &mut self.reader {
-                Reader::Pass { scanner, .. } => match scanner.poll() {
-                    None => break None,
-                    Some(Passed::Preamble(bytes)) => (Some((bytes, 0)), None),
-                    Some(Passed::Content(bytes)) => {
-                        let content = bytes.len() as u64;
-                        (Some((bytes, content)), None)
-                    }
-                    Some(Passed::Done(bytes)) => (None, Some(Ending::End(bytes))),
-                    Some(Passed::Error(failure)) => (None, Some(Ending::Fail(failure))),
-                },
-                Reader::Translate {
-                    decoder,
-                    encoder,
-                    joiner,
-                    tell,
-                } => {
-                    let tell = tell.then_some(&mut said);
-                    match translate(&mut **decoder, encoder, joiner, tell, &mut self.details) {
-                        (None, None) => break None,
-                        step => step,
-                    }
-                }
-            };
-            if let Some((bytes, content)) = piece {
-                seen += 1;
+    fn pump(&mut self, mut said: Vec<StreamEvent>) {
+        let before = self.ready.len();
+        let mut ending = None;
+        while ending.is_none()
+            && let Some(piece) = self.reader.poll(&mut said)
+        {
+            if let Some((bytes, content)) = piece.bytes {
                 self.content_bytes += content;
                 let content = (content > 0).then_some(self.content_bytes);
                 let chunk = Chunk {
@@ -485,12 +361,9 @@ impl Attempt {
                 };
                 self.ready.push_back(Progress::Chunk(chunk));
             }
-            if ending.is_some() {
-                break ending;
-            }
-        };
+            ending = piece.ending;
+        }
         if !said.is_empty() {
-            seen += 1;
             self.ready.push_back(Progress::Chunk(Chunk {
                 bytes: Bytes::new(),
                 content: None,
@@ -503,7 +376,7 @@ impl Attempt {
                 self.end_stream();
             }
             Some(Ending::Fail(failure)) => self.fail(failure),
-            None if seen == 0 => {
+            None if self.ready.len() == before => {
                 self.ready
                     .push_back(Progress::Event(AttemptEvent::Alive { attempt: self.no }));
             }
@@ -532,117 +405,6 @@ impl Attempt {
     fn over(&mut self, body: Option<Incoming>) {
         self.state = State::Over { body };
     }
-}
-
-/// How a stream ends, as its reader saw it.
-enum Ending {
-    /// With the client's terminal event.
-    End(Bytes),
-    Fail(Failure),
-}
-
-/// Encodes everything the decoder has into one piece, so that what came together goes on together. The number is how
-/// many of its bytes are content.
-fn translate(
-    decoder: &mut dyn Decode,
-    encoder: &mut StreamEncoder,
-    joiner: &mut Option<Joiner>,
-    mut tell: Option<&mut Vec<StreamEvent>>,
-    details: &mut Details,
-) -> (Option<(Bytes, u64)>, Option<Ending>) {
-    let mut out = Vec::new();
-    let mut content = 0u64;
-    let mut ending = None;
-    while let Some(event) = decoder.poll() {
-        let mut emit = |event: StreamEvent| {
-            let before = out.len();
-            encoder.encode(&event, &mut out);
-            if event.is_content() {
-                content += (out.len() - before) as u64;
-            }
-            if let Some(tell) = &mut tell {
-                tell.push(event);
-            }
-        };
-        match &event {
-            StreamEvent::Error(failure) => {
-                ending = Some(Ending::Fail(failure.clone()));
-                break;
-            }
-            StreamEvent::End => {
-                if let Some(joiner) = joiner {
-                    joiner.flush(&mut emit);
-                }
-                let mut end = Vec::new();
-                encoder.encode(&event, &mut end);
-                ending = Some(Ending::End(end.into()));
-                break;
-            }
-            StreamEvent::Usage(usage) => details.usage = Some(*usage),
-            StreamEvent::Finish {
-                reason: FinishReason::ContentFilter,
-                ..
-            } => details.filtered = true,
-            _ => {}
-        }
-        match joiner {
-            Some(joiner) => joiner.take(event, &mut emit),
-            None => emit(event),
-        }
-    }
-    ((!out.is_empty()).then(|| (out.into(), content)), ending)
-}
-
-/// Why a request could not be written for a target.
-enum Unwritten {
-    Unsupported(String, Option<String>),
-    Bad(String, Option<String>),
-}
-
-impl Unwritten {
-    /// What the neutral model has no word for another target may take as it is; what is wrong is wrong everywhere.
-    fn from_reading(bad: &BadRequest) -> Unwritten {
-        let (message, param) = (bad.message.clone(), bad.param.clone());
-        match bad.code {
-            Some(UNTRANSLATABLE) => Unwritten::Unsupported(message, param),
-            _ => Unwritten::Bad(message, param),
-        }
-    }
-
-    fn event(self, attempt: AttemptNo) -> AttemptEvent {
-        let (class, message, param) = match self {
-            Unwritten::Unsupported(message, param) => (OutcomeClass::Unsupported, message, param),
-            Unwritten::Bad(message, param) => (OutcomeClass::InvalidRequest, message, param),
-        };
-        let failure = Failure {
-            param,
-            ..Failure::new(class, message)
-        };
-        AttemptEvent::Failed {
-            attempt,
-            failure,
-            reused_connection_died: false,
-        }
-    }
-}
-
-fn encode(order: &Order<'_>, dialect: DialectName) -> Result<wire::request::Encoded, Unwritten> {
-    let upstream = UpstreamModel {
-        model: order.target.facts.id.model(),
-        max_output_default: order.target.max_output_default,
-        reasoning: order.target.facts.reasoning,
-    };
-    let request = order.body.neutral().map_err(Unwritten::from_reading)?;
-    let encoded = match &order.continuation {
-        Some(continuation) => {
-            let mut request = continuation.request(request);
-            // The usage of a continued stream is asked for whether the client did or not: it is accounted.
-            request.include_usage = true;
-            dialect::encode_request(dialect, &request, upstream)
-        }
-        None => dialect::encode_request(dialect, request, upstream),
-    };
-    encoded.map_err(|e| Unwritten::Unsupported(e.to_string(), e.param))
 }
 
 async fn connected(connection: &mut CaptureConnection) {

@@ -3,3 +3,5 @@
 pub mod attempt;
 pub mod client;
 pub mod link;
+pub mod order;
+pub mod reader;

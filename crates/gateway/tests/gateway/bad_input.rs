@@ -249,7 +249,8 @@ async fn a_model_named_by_the_client_cannot_leave_its_providers_path() {
 async fn unknown_paths_methods_and_encodings_are_refused_in_the_same_shape() {
     let house = house();
     let body: Bytes = chat("chat", false).to_string().into();
-    let rows: &[(Method, &str, &[(&str, &str)], u16, &str)] = &[
+    type Headers = &'static [(&'static str, &'static str)];
+    let rows: &[(Method, &str, Headers, u16, &str)] = &[
         (Method::POST, "/", &[], 404, "unknown_url"),
         (Method::POST, "/v1/embeddingz", &[], 404, "unknown_url"),
         (Method::POST, "/v1/chat/completions/", &[], 404, "unknown_url"),

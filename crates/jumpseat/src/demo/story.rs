@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_story_takes_about_twenty_seconds_and_its_behaviours_exist() {
-        assert!((15..=20).contains(&STORY.iter().map(|act| act.seconds).sum()));
+        assert!((15..=20).contains(&STORY.iter().map(|act| act.seconds).sum::<u32>()));
         for act in &STORY {
             match act.turn {
                 Turn::Afflict(_, json) if json.starts_with('{') => drop(fake::Behaviour::from_json(json).unwrap()),

@@ -36,7 +36,14 @@ pub fn classify(raw: RawAnswer<'_>) -> Failure {
         };
         return failure(class_of_status(raw.status), raw, told);
     };
-    let class = class_of(&error).unwrap_or_else(|| class_of_status(raw.status));
+    let class = match class_of(&error) {
+        // `api_error` is what anything may be called that broke; a 503 and a 529 say more.
+        Some(OutcomeClass::ServerError) if status_class(raw.status) == OutcomeClass::Overloaded => {
+            OutcomeClass::Overloaded
+        }
+        Some(class) => class,
+        None => class_of_status(raw.status),
+    };
     let found = failure(class, raw, told(&error));
     Failure {
         scope: scope_of(&error, found.scope),

@@ -741,6 +741,13 @@ fn errors_in_a_stream_are_classified_however_they_come() {
         ),
         ("", OutcomeClass::StreamBroken, None, None),
         ("data: [DONE]\n\n", OutcomeClass::StreamBroken, None, None),
+        // It spoke, and said nothing.
+        (
+            "data: {\"candidates\": [{\"content\": {\"parts\": []}, \"index\": 0}]}\n\n",
+            OutcomeClass::BadResponse,
+            None,
+            None,
+        ),
     ];
     for (stream, class, status, wait_ms) in rows {
         let got = events(stream);

@@ -1,45 +1,44 @@
 //! What one call holds while it runs, and how policy's actions and effects are carried out.
 
+mod effects;
+mod head;
+mod record;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::response::Parts;
-use http::{HeaderMap, Response, StatusCode};
-use policy::breaker::{CallTag, Permit, Transition, Verdict};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use policy::breaker::{Permit, Verdict};
 use policy::call::Call;
-use policy::call::action::{self, Action, AttemptKind, CallFailure, Effect, Launch};
+use policy::call::action::{Action, AttemptKind, CallFailure, Launch};
 use policy::call::event::AttemptEvent;
 use policy::call::facts::CallFacts;
-use policy::rest::RestNews;
 use policy::route::{OnContentFilter, OnStreamFailure};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tracing::{info, warn};
+use tracing::info;
 use types::ids::AttemptNo;
-use types::outcome::{Failure, OutcomeClass, Scope};
+use types::outcome::{Failure, OutcomeClass};
 use types::time::{Mono, Now};
-use types::usage::Usage;
-use wire::openai_chat::{AttemptSummary, CallError, EncoderOptions, ReasoningField, errors};
+use wire::openai_chat::{CallError, EncoderOptions, ReasoningField, errors};
 
 use crate::clock::Clock;
 use crate::engine::body::RequestBody;
 use crate::engine::call_ids::CallIds;
 use crate::engine::output::{Output, Part};
 use crate::engine::resume::Transcript;
+use crate::engine::run::effects::{admit, settle};
+use crate::engine::run::head::parts;
 use crate::fleet::memory::lock;
-use crate::fleet::route::{Route, Target};
+use crate::fleet::route::Route;
 use crate::ingress::bodies::BodyPermit;
-use crate::telemetry::call_log::{self, AttemptLine, CallLine, millis, timestamp};
 use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::attempt::{Attempt, Details, Order, Progress};
-
-/// Load balancers commonly cut a connection that is silent for 30 to 60 s.
-const COMMENT_EVERY: Duration = Duration::from_secs(10);
+use crate::upstream::attempt::{Attempt, Details, Progress};
+use crate::upstream::order::Order;
 
 /// What every call needs of the house.
 pub struct Engine {
@@ -94,8 +93,6 @@ pub struct Run {
     held: Vec<Bytes>,
     transcript: Option<Transcript>,
     head_sent: bool,
-    /// When the client is next shown that the connection lives: only with `early_headers`, and only until the commit.
-    next_comment: Option<Mono>,
     first_content: Option<Mono>,
     ended: Option<End>,
     recorded: bool,
@@ -149,7 +146,6 @@ impl Run {
             held: Vec::new(),
             transcript,
             head_sent: admitted.early_headers,
-            next_comment: admitted.early_headers.then_some(now.mono),
             first_content: None,
             ended: None,
             recorded: false,
@@ -186,16 +182,11 @@ impl Run {
 
     /// When policy wants to be woken.
     pub fn deadline(&self) -> Mono {
-        let policy = self.call.poll_timeout().map_or(Mono::NEVER, |(at, _)| at);
-        policy.min(self.next_comment.unwrap_or(Mono::NEVER))
+        self.call.poll_timeout().map_or(Mono::NEVER, |(at, _)| at)
     }
 
     /// The clock struck.
-    pub async fn handle_timeout(&mut self, now: Now, output: &Output) {
-        if self.next_comment.is_some_and(|at| at <= now.mono) {
-            self.next_comment = Some(now.mono + COMMENT_EVERY);
-            output.send(Part::Data(Bytes::from_static(b": waiting\n\n"))).await;
-        }
+    pub fn handle_timeout(&mut self, now: Now) {
         self.call.handle_timeout(&self.route.view(now), now);
     }
 
@@ -217,14 +208,6 @@ impl Run {
         match &mut self.attempt {
             Some(attempt) => attempt.next().await,
             None => std::future::pending().await,
-        }
-    }
-
-    /// Carries out every effect policy has asked for.
-    pub fn apply_effects(&mut self) {
-        while let Some(effect) = self.call.poll_effect() {
-            let now = self.engine.clock.now();
-            self.apply(effect, now);
         }
     }
 
@@ -322,6 +305,9 @@ impl Run {
                     transcript.take(&chunk.said);
                 }
                 let committed = self.call.committed() == Some(attempt);
+                if !committed && self.falls_back_when_filtered() {
+                    return self.tell_filtered(attempt, now);
+                }
                 if !committed && !chunk.bytes.is_empty() {
                     self.held.push(chunk.bytes.clone());
                 }
@@ -340,16 +326,8 @@ impl Run {
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
                 };
-                if answer.filtered && self.route.policy.on_content_filter == OnContentFilter::Fallback {
-                    let failure = Failure::new(OutcomeClass::ContentFiltered, "the answer was filtered");
-                    return self.tell_failure(
-                        AttemptEvent::Failed {
-                            attempt,
-                            failure,
-                            reused_connection_died: false,
-                        },
-                        now,
-                    );
+                if self.falls_back_when_filtered() {
+                    return self.tell_filtered(attempt, now);
                 }
                 self.held.push(answer.body);
                 self.note_first_content(attempt, now);
@@ -375,7 +353,6 @@ impl Run {
             self.body = None;
             self.body_permit = None;
         }
-        self.next_comment = None;
         if !self.head_sent {
             self.head_sent = true;
             let head = self.head(attempt);
@@ -466,6 +443,25 @@ impl Run {
         self.tell(event, now);
     }
 
+    /// Whether what the running attempt says is a rejection that the route shows to another target. Told by default to the
+    /// client instead, as the provider said it.
+    fn falls_back_when_filtered(&self) -> bool {
+        self.route.policy.on_content_filter == OnContentFilter::Fallback
+            && self.attempt.as_ref().is_some_and(|a| a.filtered())
+    }
+
+    fn tell_filtered(&mut self, attempt: AttemptNo, now: Now) {
+        let failure = Failure::new(OutcomeClass::ContentFiltered, "the answer was filtered");
+        self.tell_failure(
+            AttemptEvent::Failed {
+                attempt,
+                failure,
+                reused_connection_died: false,
+            },
+            now,
+        );
+    }
+
     fn keep_details(&mut self, attempt: AttemptNo, details: Details) {
         if let Some(track) = self.tracks.iter_mut().find(|t| t.launch.attempt == attempt) {
             track.details = details;
@@ -497,273 +493,6 @@ impl Run {
         if let Some(track) = self.tracks.iter().find(|t| t.launch.attempt == attempt) {
             lock(&self.route.target(track.launch.target).state.cell).headroom(headroom, now);
         }
-    }
-
-    fn apply(&mut self, effect: Effect, now: Now) {
-        match effect {
-            Effect::CallStarted => lock(&self.route.cell).call_started(now),
-            Effect::RetrySpent => {
-                // Decided with `retry_allowed` a moment ago; another worker may have spent the last one since.
-                let _ = lock(&self.route.cell).withdraw_retry(now);
-            }
-            Effect::Settle {
-                attempt,
-                target,
-                verdict,
-            } => self.settle(attempt, target, verdict, now),
-            Effect::Rest {
-                target,
-                credential,
-                scope,
-                reason,
-                hint,
-            } => {
-                let target = self.route.target(target);
-                let id = &target.facts.id;
-                let name = target
-                    .provider
-                    .credentials
-                    .get(credential.0 as usize)
-                    .map_or("none", |c| c.name.as_str());
-                match scope {
-                    Scope::Credential => {
-                        if let Some(known) = target.provider.credentials.get(credential.0 as usize) {
-                            lock(&known.cell).rest(reason, hint, now);
-                        }
-                        warn!(provider.id = %target.provider.id, credential = name, reason = reason.as_str(),
-                            "Credential `{name}` of `{}` rests: {}", target.provider.id, reason.as_str());
-                    }
-                    Scope::Target | Scope::CredentialAtTarget | Scope::Provider => {
-                        lock(&target.state.cell).rest(
-                            RestNews {
-                                credential,
-                                scope,
-                                reason,
-                                hint,
-                            },
-                            now,
-                        );
-                        info!(target.id = %id, reason = reason.as_str(), "Target `{id}` rests: {}", reason.as_str());
-                    }
-                }
-            }
-            Effect::Recovered { target, credential } => {
-                let target = self.route.target(target);
-                if let Some(known) = target.provider.credentials.get(credential.0 as usize) {
-                    lock(&known.cell).recovered();
-                }
-                lock(&target.state.cell).recovered(credential);
-            }
-            Effect::ConnectFailed { target } => {
-                let provider = &self.route.target(target).provider;
-                let mut cell = lock(&provider.cell);
-                let before = cell.is_open(now);
-                cell.connect_failed(now);
-                if !before && cell.is_open(now) {
-                    warn!(provider.id = %provider.id, "Provider `{}` cannot be connected to: its targets are left out", provider.id);
-                }
-            }
-            Effect::ConnectOk { target } => lock(&self.route.target(target).provider.cell).connected(now),
-            Effect::Record {
-                attempt,
-                class,
-                timeout,
-            } => self.record_attempt(attempt, class, timeout, now),
-            Effect::Alert { target, reason } => {
-                let id = &self.route.target(target).facts.id;
-                warn!(target.id = %id, reason = reason.as_str(), "Target `{id}` needs its owner: {}", reason.as_str());
-            }
-        }
-    }
-
-    fn settle(&mut self, attempt: AttemptNo, target: types::ids::TargetIx, verdict: Verdict, now: Now) {
-        let Some(at) = self.permits.iter().position(|(no, _)| *no == attempt) else {
-            return;
-        };
-        let (_, permit) = self.permits.swap_remove(at);
-        settle(&self.route, target, permit, verdict, self.seed, now);
-    }
-
-    fn record_attempt(
-        &mut self,
-        attempt: AttemptNo,
-        class: OutcomeClass,
-        timeout: Option<types::outcome::TimeoutKind>,
-        now: Now,
-    ) {
-        if let Some(running) = self.attempt.as_ref().filter(|a| a.no == attempt) {
-            let details = running.details();
-            self.keep_details(attempt, details);
-        }
-        let committed = self.call.committed().is_some();
-        let route = self.route.clone();
-        let Some(track) = self.tracks.iter_mut().find(|t| t.launch.attempt == attempt) else {
-            return;
-        };
-        let target = route.target(track.launch.target);
-        if std::mem::take(&mut track.counted) {
-            target.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-            target.metrics.in_flight.dec();
-        }
-        if std::mem::replace(&mut track.recorded, true) {
-            return;
-        }
-        let latency = now.mono.since(track.started.mono);
-        target.metrics.attempt(class);
-        target.metrics.malformed.inc_by(track.details.malformed.into());
-        if class == OutcomeClass::Success {
-            target.metrics.duration.observe(latency.as_secs_f64());
-        } else if committed && self.stream && class != OutcomeClass::Cancelled {
-            target.metrics.stream_failure(class);
-        }
-        let usage = track.details.usage;
-        if let Some(usage) = usage {
-            target.metrics.input_tokens.inc_by(usage.input);
-            target.metrics.output_tokens.inc_by(usage.output);
-            target.metrics.cached_tokens.inc_by(usage.cached_input);
-        }
-        let Some(log) = &self.engine.call_log else { return };
-        let credential = target.provider.credentials.get(track.launch.credential.0 as usize);
-        call_log::write(
-            log,
-            &AttemptLine {
-                ts: timestamp(now.wall),
-                kind: "attempt",
-                request_id: &self.id,
-                route: route.policy.name.as_str(),
-                attempt: attempt.0,
-                reason: kind_word(track.launch.kind),
-                tier: track.launch.tier + 1,
-                target: target.facts.id.as_str(),
-                provider: target.facts.id.provider(),
-                model: target.facts.id.model(),
-                credential: credential.map_or("", |c| c.name.as_str()),
-                outcome: class.as_str(),
-                timeout: timeout.map(|t| t.as_str()),
-                status: track.details.status,
-                code: track.details.code.as_deref(),
-                latency_ms: millis(latency),
-                first_token_ms: track.first_token.map(|t| millis(t.since(track.started.mono))),
-                input_tokens: usage.map(|u| u.input),
-                output_tokens: usage.map(|u| u.output),
-            },
-        );
-    }
-
-    /// Writes the call's line and counts it; once.
-    fn record(&mut self) {
-        if std::mem::replace(&mut self.recorded, true) {
-            return;
-        }
-        let now = self.engine.clock.now();
-        self.engine.metrics.calls_in_flight.dec();
-        let end = self.ended.take().unwrap_or(End {
-            class: OutcomeClass::Cancelled,
-            status: None,
-        });
-        let latency = now.mono.since(self.started.mono);
-        let last = self.tracks.last();
-        let fallback = self.call.fallback_word();
-        self.route.metrics.call(end.class);
-        self.route.metrics.duration.observe(latency.as_secs_f64());
-        if let Some(reason) = fallback {
-            self.route.metrics.fallback(reason);
-        }
-        if matches!(end.class, OutcomeClass::Success | OutcomeClass::ContentFiltered)
-            && let Some(track) = last
-        {
-            self.route.metrics.served(track.launch.tier + 1);
-        }
-        let Some(log) = &self.engine.call_log else { return };
-        let target = last.map(|t| self.route.target(t.launch.target));
-        let usage = self.tracks.iter().filter_map(|t| t.details.usage).fold(None, add_usage);
-        let dropped = last.and_then(dropped_header);
-        call_log::write(
-            log,
-            &CallLine {
-                ts: timestamp(now.wall),
-                kind: "call",
-                request_id: &self.id,
-                route: self.route.policy.name.as_str(),
-                requested_model: &self.requested_model,
-                tier: last.map(|t| t.launch.tier + 1),
-                target: target.map(|t| t.facts.id.as_str()),
-                provider: target.map(|t| t.facts.id.provider()),
-                model: target.map(|t| t.facts.id.model()),
-                model_tier: target.and_then(|t| t.facts.model_tier).map(|t| t.as_str()),
-                outcome: end.class.as_str(),
-                status: end.status,
-                attempts: self.tracks.len() as u32,
-                fallback_reason: fallback,
-                latency_ms: millis(latency),
-                first_token_ms: self.first_content.map(|at| millis(at.since(self.started.mono))),
-                stream: self.stream,
-                input_tokens: usage.map(|u| u.input),
-                output_tokens: usage.map(|u| u.output),
-                cached_tokens: usage.map(|u| u.cached_input),
-                dropped: dropped.as_deref(),
-            },
-        );
-    }
-
-    fn summaries(&self) -> Vec<AttemptSummary> {
-        let now = self.engine.clock.now().mono;
-        let summary = |a: &action::AttemptSummary| AttemptSummary {
-            target: self.route.target(a.target).facts.id.to_string(),
-            outcome: a.class.unwrap_or(OutcomeClass::Cancelled),
-            latency_ms: a.ended.unwrap_or(now).since(a.started).as_millis() as u64,
-        };
-        self.call.attempts().iter().map(summary).collect()
-    }
-
-    fn head(&self, attempt: AttemptNo) -> Parts {
-        let track = self.tracks.iter().find(|t| t.launch.attempt == attempt);
-        let mut headers = self.headers(track);
-        if self.stream {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Reverse proxies in front must not collect the stream.
-            headers.insert(
-                HeaderName::from_static("x-accel-buffering"),
-                HeaderValue::from_static("no"),
-            );
-        } else {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        parts(StatusCode::OK, headers)
-    }
-
-    /// The headers every answer carries: what is known of the call so far.
-    fn headers(&self, served: Option<&Track>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(16);
-        let mut set = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        set("x-jumpseat-call-id", &self.id);
-        set("x-request-id", &self.id);
-        set("x-jumpseat-route", self.route.policy.name.as_str());
-        set("x-jumpseat-attempts", itoa(self.tracks.len()).as_str());
-        if let Some(track) = served {
-            let target = self.route.target(track.launch.target);
-            set("x-jumpseat-tier", itoa(track.launch.tier as usize + 1).as_str());
-            set("x-jumpseat-target", target.facts.id.as_str());
-            if let Some(tier) = target.facts.model_tier {
-                set("x-jumpseat-model-tier", tier.as_str());
-            }
-            let dropped = match self.attempt.as_ref().filter(|a| a.no == track.launch.attempt) {
-                Some(running) => join_dropped(&running.details.dropped),
-                None => dropped_header(track),
-            };
-            if let Some(dropped) = dropped {
-                set("x-jumpseat-dropped", &dropped);
-            }
-        }
-        if let Some(reason) = self.call.fallback_word() {
-            set("x-jumpseat-fallback-reason", reason);
-        }
-        headers
     }
 }
 
@@ -799,76 +528,4 @@ impl Drop for Run {
             }
         }
     }
-}
-
-/// Leave for an attempt from everyone who has a say: the provider, the credential, the target.
-fn admit(target: &Target, launch: &Launch, now: Now) -> Option<Permit> {
-    if !lock(&target.provider.cell).admit(now, launch.forced) {
-        return None;
-    }
-    let credential = target.provider.credentials.get(launch.credential.0 as usize)?;
-    if !lock(&credential.cell).admit(now, launch.forced) {
-        return None;
-    }
-    let mut cell = lock(&target.state.cell);
-    if !cell.admit_credential(launch.credential, now, launch.forced) {
-        return None;
-    }
-    cell.admit(now, launch.forced)
-}
-
-/// Gives a permit back and passes the news on to the provider's breaker.
-fn settle(route: &Route, target: types::ids::TargetIx, permit: Permit, verdict: Verdict, tag: u64, now: Now) {
-    let target = route.target(target);
-    let transition = lock(&target.state.cell).settle(permit, verdict, CallTag(tag), now);
-    let Some(transition) = transition else { return };
-    lock(&target.provider.cell).target_transition(target.state.ordinal, transition);
-    let id = &target.facts.id;
-    match transition {
-        Transition::Opened { .. } => {
-            target.metrics.breaker_opened.inc();
-            warn!(target.id = %id, "Target `{id}` opened its breaker: calls go elsewhere until a probe succeeds");
-        }
-        Transition::HalfOpened => info!(target.id = %id, "Target `{id}` is half-open: the next call probes it"),
-        Transition::Closed => info!(target.id = %id, "Target `{id}` closed its breaker: it serves again"),
-    }
-}
-
-fn kind_word(kind: AttemptKind) -> &'static str {
-    match kind {
-        AttemptKind::First => "first",
-        AttemptKind::Retry => "retry",
-        AttemptKind::Fallback => "fallback",
-        AttemptKind::Resume => "resume",
-    }
-}
-
-fn parts(status: StatusCode, headers: HeaderMap) -> Parts {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response.into_parts().0
-}
-
-fn dropped_header(track: &Track) -> Option<String> {
-    join_dropped(&track.details.dropped)
-}
-
-fn join_dropped(dropped: &[wire::request::Dropped]) -> Option<String> {
-    (!dropped.is_empty()).then(|| dropped.iter().map(|d| d.0.as_str()).collect::<Vec<_>>().join(", "))
-}
-
-fn add_usage(sum: Option<Usage>, usage: Usage) -> Option<Usage> {
-    let sum = sum.unwrap_or_default();
-    Some(Usage {
-        input: sum.input + usage.input,
-        output: sum.output + usage.output,
-        cached_input: sum.cached_input + usage.cached_input,
-        cache_write_input: sum.cache_write_input + usage.cache_write_input,
-        reasoning: sum.reasoning + usage.reasoning,
-    })
-}
-
-fn itoa(n: usize) -> String {
-    n.to_string()
 }

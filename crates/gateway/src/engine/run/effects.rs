@@ -1,0 +1,144 @@
+//! Policy's effects on what outlives a call: permits, breakers, rests, retry budgets.
+//!
+//! Each effect touches one cell behind its own lock, held for a few instructions. A transition of a target's breaker is passed
+//! on to its provider's cell and told to people.
+
+use policy::breaker::{CallTag, Permit, Transition, Verdict};
+use policy::call::action::{Effect, Launch};
+use policy::rest::RestNews;
+use tracing::{info, warn};
+use types::ids::{AttemptNo, TargetIx};
+use types::outcome::Scope;
+use types::time::Now;
+
+use crate::engine::run::Run;
+use crate::fleet::memory::lock;
+use crate::fleet::route::{Route, Target};
+
+impl Run {
+    /// Carries out every effect policy has asked for.
+    pub fn apply_effects(&mut self) {
+        while let Some(effect) = self.call.poll_effect() {
+            let now = self.engine.clock.now();
+            self.apply(effect, now);
+        }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect, now: Now) {
+        match effect {
+            Effect::CallStarted => lock(&self.route.cell).call_started(now),
+            Effect::RetrySpent => {
+                // Decided with `retry_allowed` a moment ago; another worker may have spent the last one since.
+                let _ = lock(&self.route.cell).withdraw_retry(now);
+            }
+            Effect::Settle {
+                attempt,
+                target,
+                verdict,
+            } => self.settle(attempt, target, verdict, now),
+            Effect::Rest {
+                target,
+                credential,
+                scope,
+                reason,
+                hint,
+            } => {
+                let target = self.route.target(target);
+                let id = &target.facts.id;
+                let name = target
+                    .provider
+                    .credentials
+                    .get(credential.0 as usize)
+                    .map_or("none", |c| c.name.as_str());
+                match scope {
+                    Scope::Credential => {
+                        if let Some(known) = target.provider.credentials.get(credential.0 as usize) {
+                            lock(&known.cell).rest(reason, hint, now);
+                        }
+                        warn!(provider.id = %target.provider.id, credential = name, reason = reason.as_str(),
+                            "Credential `{name}` of `{}` rests: {}", target.provider.id, reason.as_str());
+                    }
+                    Scope::Target | Scope::CredentialAtTarget | Scope::Provider => {
+                        lock(&target.state.cell).rest(
+                            RestNews {
+                                credential,
+                                scope,
+                                reason,
+                                hint,
+                            },
+                            now,
+                        );
+                        info!(target.id = %id, reason = reason.as_str(), "Target `{id}` rests: {}", reason.as_str());
+                    }
+                }
+            }
+            Effect::Recovered { target, credential } => {
+                let target = self.route.target(target);
+                if let Some(known) = target.provider.credentials.get(credential.0 as usize) {
+                    lock(&known.cell).recovered();
+                }
+                lock(&target.state.cell).recovered(credential);
+            }
+            Effect::ConnectFailed { target } => {
+                let provider = &self.route.target(target).provider;
+                let mut cell = lock(&provider.cell);
+                let before = cell.is_open(now);
+                cell.connect_failed(now);
+                if !before && cell.is_open(now) {
+                    warn!(provider.id = %provider.id, "Provider `{}` cannot be connected to: its targets are left out", provider.id);
+                }
+            }
+            Effect::ConnectOk { target } => lock(&self.route.target(target).provider.cell).connected(now),
+            Effect::Record {
+                attempt,
+                class,
+                timeout,
+            } => self.record_attempt(attempt, class, timeout, now),
+            Effect::Alert { target, reason } => {
+                let id = &self.route.target(target).facts.id;
+                warn!(target.id = %id, reason = reason.as_str(), "Target `{id}` needs its owner: {}", reason.as_str());
+            }
+        }
+    }
+
+    fn settle(&mut self, attempt: AttemptNo, target: TargetIx, verdict: Verdict, now: Now) {
+        let Some(at) = self.permits.iter().position(|(no, _)| *no == attempt) else {
+            return;
+        };
+        let (_, permit) = self.permits.swap_remove(at);
+        settle(&self.route, target, permit, verdict, self.seed, now);
+    }
+}
+
+/// Leave for an attempt from everyone who has a say: the provider, the credential, the target.
+pub(super) fn admit(target: &Target, launch: &Launch, now: Now) -> Option<Permit> {
+    if !lock(&target.provider.cell).admit(now, launch.forced) {
+        return None;
+    }
+    let credential = target.provider.credentials.get(launch.credential.0 as usize)?;
+    if !lock(&credential.cell).admit(now, launch.forced) {
+        return None;
+    }
+    let mut cell = lock(&target.state.cell);
+    if !cell.admit_credential(launch.credential, now, launch.forced) {
+        return None;
+    }
+    cell.admit(now, launch.forced)
+}
+
+/// Gives a permit back and passes the news on to the provider's breaker.
+pub(super) fn settle(route: &Route, target: TargetIx, permit: Permit, verdict: Verdict, tag: u64, now: Now) {
+    let target = route.target(target);
+    let transition = lock(&target.state.cell).settle(permit, verdict, CallTag(tag), now);
+    let Some(transition) = transition else { return };
+    lock(&target.provider.cell).target_transition(target.state.ordinal, transition);
+    let id = &target.facts.id;
+    match transition {
+        Transition::Opened { .. } => {
+            target.metrics.breaker_opened.inc();
+            warn!(target.id = %id, "Target `{id}` opened its breaker: calls go elsewhere until a probe succeeds");
+        }
+        Transition::HalfOpened => info!(target.id = %id, "Target `{id}` is half-open: the next call probes it"),
+        Transition::Closed => info!(target.id = %id, "Target `{id}` closed its breaker: it serves again"),
+    }
+}

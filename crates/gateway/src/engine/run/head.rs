@@ -1,0 +1,74 @@
+//! The head of a call's answer: status and the headers that say who served it.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::response::Parts;
+use http::{HeaderMap, Response, StatusCode};
+use types::ids::AttemptNo;
+use wire::request::Dropped;
+
+use crate::engine::run::{Run, Track};
+
+impl Run {
+    pub(super) fn head(&self, attempt: AttemptNo) -> Parts {
+        let track = self.tracks.iter().find(|t| t.launch.attempt == attempt);
+        let mut headers = self.headers(track);
+        if self.stream {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // Reverse proxies in front must not collect the stream.
+            headers.insert(
+                HeaderName::from_static("x-accel-buffering"),
+                HeaderValue::from_static("no"),
+            );
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        parts(StatusCode::OK, headers)
+    }
+
+    /// The headers every answer carries: what is known of the call so far.
+    pub(super) fn headers(&self, served: Option<&Track>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(16);
+        let mut set = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        set("x-jumpseat-call-id", &self.id);
+        set("x-request-id", &self.id);
+        set("x-jumpseat-route", self.route.policy.name.as_str());
+        set("x-jumpseat-attempts", &self.tracks.len().to_string());
+        if let Some(track) = served {
+            let target = self.route.target(track.launch.target);
+            set("x-jumpseat-tier", &(track.launch.tier + 1).to_string());
+            set("x-jumpseat-target", target.facts.id.as_str());
+            if let Some(tier) = target.facts.model_tier {
+                set("x-jumpseat-model-tier", tier.as_str());
+            }
+            let dropped = match self.attempt.as_ref().filter(|a| a.no == track.launch.attempt) {
+                Some(running) => join_dropped(&running.details.dropped),
+                None => join_dropped(&track.details.dropped),
+            };
+            if let Some(dropped) = dropped {
+                set("x-jumpseat-dropped", &dropped);
+            }
+        }
+        if let Some(reason) = self.call.fallback_word() {
+            set("x-jumpseat-fallback-reason", reason);
+        }
+        headers
+    }
+}
+
+/// A response's head.
+pub(super) fn parts(status: StatusCode, headers: HeaderMap) -> Parts {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.into_parts().0
+}
+
+/// What translation left out, as `x-jumpseat-dropped` says it.
+pub(super) fn join_dropped(dropped: &[Dropped]) -> Option<String> {
+    (!dropped.is_empty()).then(|| dropped.iter().map(|d| d.0.as_str()).collect::<Vec<_>>().join(", "))
+}

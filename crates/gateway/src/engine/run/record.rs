@@ -1,0 +1,168 @@
+//! What is told of a call and its attempts when they end: one log line each, and their metrics.
+
+use std::sync::atomic::Ordering;
+
+use policy::call::action::{self, AttemptKind};
+use types::ids::AttemptNo;
+use types::outcome::{OutcomeClass, TimeoutKind};
+use types::time::Now;
+use types::usage::Usage;
+use wire::openai_chat::AttemptSummary;
+
+use crate::engine::run::head::join_dropped;
+use crate::engine::run::{End, Run};
+use crate::telemetry::call_log::{self, AttemptLine, CallLine, millis, timestamp};
+
+impl Run {
+    pub(super) fn record_attempt(
+        &mut self,
+        attempt: AttemptNo,
+        class: OutcomeClass,
+        timeout: Option<TimeoutKind>,
+        now: Now,
+    ) {
+        if let Some(running) = self.attempt.as_ref().filter(|a| a.no == attempt) {
+            let details = running.details();
+            self.keep_details(attempt, details);
+        }
+        let committed = self.call.committed().is_some();
+        let route = self.route.clone();
+        let Some(track) = self.tracks.iter_mut().find(|t| t.launch.attempt == attempt) else {
+            return;
+        };
+        let target = route.target(track.launch.target);
+        if std::mem::take(&mut track.counted) {
+            target.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+            target.metrics.in_flight.dec();
+        }
+        if std::mem::replace(&mut track.recorded, true) {
+            return;
+        }
+        let latency = now.mono.since(track.started.mono);
+        target.metrics.attempt(class);
+        target.metrics.malformed.inc_by(track.details.malformed.into());
+        if class == OutcomeClass::Success {
+            target.metrics.duration.observe(latency.as_secs_f64());
+        } else if committed && self.stream && class != OutcomeClass::Cancelled {
+            target.metrics.stream_failure(class);
+        }
+        let usage = track.details.usage;
+        if let Some(usage) = usage {
+            target.metrics.input_tokens.inc_by(usage.input);
+            target.metrics.output_tokens.inc_by(usage.output);
+            target.metrics.cached_tokens.inc_by(usage.cached_input);
+        }
+        let Some(log) = &self.engine.call_log else { return };
+        let credential = target.provider.credentials.get(track.launch.credential.0 as usize);
+        call_log::write(
+            log,
+            &AttemptLine {
+                ts: timestamp(now.wall),
+                kind: "attempt",
+                request_id: &self.id,
+                route: route.policy.name.as_str(),
+                attempt: attempt.0,
+                reason: kind_word(track.launch.kind),
+                tier: track.launch.tier + 1,
+                target: target.facts.id.as_str(),
+                provider: target.facts.id.provider(),
+                model: target.facts.id.model(),
+                credential: credential.map_or("", |c| c.name.as_str()),
+                outcome: class.as_str(),
+                timeout: timeout.map(|t| t.as_str()),
+                status: track.details.status,
+                code: track.details.code.as_deref(),
+                latency_ms: millis(latency),
+                first_token_ms: track.first_token.map(|t| millis(t.since(track.started.mono))),
+                input_tokens: usage.map(|u| u.input),
+                output_tokens: usage.map(|u| u.output),
+            },
+        );
+    }
+
+    /// Writes the call's line and counts it; once.
+    pub(super) fn record(&mut self) {
+        if std::mem::replace(&mut self.recorded, true) {
+            return;
+        }
+        let now = self.engine.clock.now();
+        self.engine.metrics.calls_in_flight.dec();
+        let end = self.ended.take().unwrap_or(End {
+            class: OutcomeClass::Cancelled,
+            status: None,
+        });
+        let latency = now.mono.since(self.started.mono);
+        let last = self.tracks.last();
+        let fallback = self.call.fallback_word();
+        self.route.metrics.call(end.class);
+        self.route.metrics.duration.observe(latency.as_secs_f64());
+        if let Some(reason) = fallback {
+            self.route.metrics.fallback(reason);
+        }
+        if matches!(end.class, OutcomeClass::Success | OutcomeClass::ContentFiltered)
+            && let Some(track) = last
+        {
+            self.route.metrics.served(track.launch.tier + 1);
+        }
+        let Some(log) = &self.engine.call_log else { return };
+        let target = last.map(|t| self.route.target(t.launch.target));
+        let usage = self.tracks.iter().filter_map(|t| t.details.usage).fold(None, add_usage);
+        let dropped = last.and_then(|t| join_dropped(&t.details.dropped));
+        call_log::write(
+            log,
+            &CallLine {
+                ts: timestamp(now.wall),
+                kind: "call",
+                request_id: &self.id,
+                route: self.route.policy.name.as_str(),
+                requested_model: &self.requested_model,
+                tier: last.map(|t| t.launch.tier + 1),
+                target: target.map(|t| t.facts.id.as_str()),
+                provider: target.map(|t| t.facts.id.provider()),
+                model: target.map(|t| t.facts.id.model()),
+                model_tier: target.and_then(|t| t.facts.model_tier).map(|t| t.as_str()),
+                outcome: end.class.as_str(),
+                status: end.status,
+                attempts: self.tracks.len() as u32,
+                fallback_reason: fallback,
+                latency_ms: millis(latency),
+                first_token_ms: self.first_content.map(|at| millis(at.since(self.started.mono))),
+                stream: self.stream,
+                input_tokens: usage.map(|u| u.input),
+                output_tokens: usage.map(|u| u.output),
+                cached_tokens: usage.map(|u| u.cached_input),
+                dropped: dropped.as_deref(),
+            },
+        );
+    }
+
+    pub(super) fn summaries(&self) -> Vec<AttemptSummary> {
+        let now = self.engine.clock.now().mono;
+        let summary = |a: &action::AttemptSummary| AttemptSummary {
+            target: self.route.target(a.target).facts.id.to_string(),
+            outcome: a.class.unwrap_or(OutcomeClass::Cancelled),
+            latency_ms: a.ended.unwrap_or(now).since(a.started).as_millis() as u64,
+        };
+        self.call.attempts().iter().map(summary).collect()
+    }
+}
+
+fn kind_word(kind: AttemptKind) -> &'static str {
+    match kind {
+        AttemptKind::First => "first",
+        AttemptKind::Retry => "retry",
+        AttemptKind::Fallback => "fallback",
+        AttemptKind::Resume => "resume",
+    }
+}
+
+fn add_usage(sum: Option<Usage>, usage: Usage) -> Option<Usage> {
+    let sum = sum.unwrap_or_default();
+    Some(Usage {
+        input: sum.input + usage.input,
+        output: sum.output + usage.output,
+        cached_input: sum.cached_input + usage.cached_input,
+        cache_write_input: sum.cache_write_input + usage.cache_write_input,
+        reasoning: sum.reasoning + usage.reasoning,
+    })
+}

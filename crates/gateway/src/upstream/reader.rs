@@ -1,0 +1,228 @@
+//! How the bytes of a provider's stream become the client's.
+//!
+//! Between the same dialects whole frames go on as they came; otherwise events are decoded and written anew, and a continuation
+//! is joined to what the client has seen already.
+
+use bytes::Bytes;
+use types::answer::FinishReason;
+use types::dialect::DialectName;
+use types::event::StreamEvent;
+use types::outcome::Failure;
+use types::usage::Usage;
+use wire::dialect;
+use wire::openai_chat::{EncoderOptions, PassScanner, Passed, StreamEncoder};
+use wire::response::Decode;
+
+use crate::engine::resume::{Continuation, Joiner};
+
+/// Reads a stream.
+pub enum Reader {
+    /// There is none: a whole answer was asked for.
+    Whole,
+    /// The same dialect. `shadow` reads along when the route may have to resume.
+    Pass {
+        /// Looks at frames.
+        scanner: Box<PassScanner>,
+        /// Understands them.
+        shadow: Option<Box<dyn Decode + Send>>,
+    },
+    /// Another dialect, or the continuation of what another target began.
+    Translate(Box<Translation>),
+}
+
+/// From a provider's events to the client's.
+pub struct Translation {
+    decoder: Box<dyn Decode + Send>,
+    encoder: StreamEncoder,
+    joiner: Option<Joiner>,
+    /// Keep an account of what is said.
+    tell: bool,
+    usage: Option<Usage>,
+    filtered: bool,
+}
+
+/// What a reader has for the client.
+#[derive(Default)]
+pub struct Piece {
+    /// Bytes, and how many of them are content.
+    pub bytes: Option<(Bytes, u64)>,
+    /// Nothing comes after it.
+    pub ending: Option<Ending>,
+}
+
+/// How a stream ends, as its reader saw it.
+pub enum Ending {
+    /// With the client's terminal event.
+    End(Bytes),
+    /// Badly.
+    Fail(Failure),
+}
+
+impl Reader {
+    /// For the client's own dialect.
+    pub fn pass(strip_usage: bool, resumable: bool) -> Reader {
+        let shadow = resumable.then(|| dialect::stream_decoder(DialectName::OpenaiChat));
+        Reader::Pass {
+            scanner: Box::new(PassScanner::new(strip_usage)),
+            shadow,
+        }
+    }
+
+    /// For another dialect.
+    pub fn translating(dialect: DialectName, identity: EncoderOptions, tell: bool) -> Reader {
+        Reader::translation(dialect, StreamEncoder::new(identity), None, tell)
+    }
+
+    /// For what goes on where another target broke off.
+    pub fn continuing(dialect: DialectName, continuation: &Continuation<'_>, tell: bool) -> Reader {
+        let encoder = StreamEncoder::continuing(continuation.identity.clone());
+        Reader::translation(dialect, encoder, Some(continuation.joiner()), tell)
+    }
+
+    fn translation(dialect: DialectName, encoder: StreamEncoder, joiner: Option<Joiner>, tell: bool) -> Reader {
+        let decoder = dialect::stream_decoder(dialect);
+        Reader::Translate(Box::new(Translation {
+            decoder,
+            encoder,
+            joiner,
+            tell,
+            usage: None,
+            filtered: false,
+        }))
+    }
+
+    /// Takes in bytes; what they say is added to `said` when an account is kept.
+    pub fn push(&mut self, data: Bytes, said: &mut Vec<StreamEvent>) {
+        match self {
+            Reader::Whole => {}
+            Reader::Pass { scanner, shadow } => {
+                if let Some(shadow) = shadow {
+                    shadow.push(&data);
+                    said.extend(std::iter::from_fn(|| shadow.poll()));
+                }
+                scanner.push(data);
+            }
+            Reader::Translate(translation) => translation.decoder.push(&data),
+        }
+    }
+
+    /// The stream ended cleanly.
+    pub fn finish(&mut self) {
+        match self {
+            Reader::Whole => {}
+            Reader::Pass { scanner, .. } => scanner.finish(),
+            Reader::Translate(translation) => translation.decoder.finish(),
+        }
+    }
+
+    /// What there is for the client, if anything.
+    pub fn poll(&mut self, said: &mut Vec<StreamEvent>) -> Option<Piece> {
+        match self {
+            Reader::Whole => None,
+            Reader::Pass { scanner, .. } => scanner.poll().map(|passed| match passed {
+                Passed::Preamble(bytes) => Piece {
+                    bytes: Some((bytes, 0)),
+                    ending: None,
+                },
+                Passed::Content(bytes) => {
+                    let content = bytes.len() as u64;
+                    Piece {
+                        bytes: Some((bytes, content)),
+                        ending: None,
+                    }
+                }
+                Passed::Done(bytes) => Piece {
+                    bytes: None,
+                    ending: Some(Ending::End(bytes)),
+                },
+                Passed::Error(failure) => Piece {
+                    bytes: None,
+                    ending: Some(Ending::Fail(failure)),
+                },
+            }),
+            Reader::Translate(translation) => translation.translate(said),
+        }
+    }
+
+    /// Tokens, as told so far.
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Reader::Whole => None,
+            Reader::Pass { scanner, .. } => scanner.usage(),
+            Reader::Translate(translation) => translation.usage,
+        }
+    }
+
+    /// Broken events dropped.
+    pub fn malformed(&self) -> u32 {
+        match self {
+            Reader::Whole => 0,
+            Reader::Pass { scanner, .. } => scanner.malformed(),
+            Reader::Translate(translation) => translation.decoder.malformed(),
+        }
+    }
+
+    /// Whether a filter or a refusal for safety ended it.
+    pub fn filtered(&self) -> bool {
+        match self {
+            Reader::Whole => false,
+            Reader::Pass { scanner, .. } => scanner.finish_reason() == Some(FinishReason::ContentFilter),
+            Reader::Translate(translation) => translation.filtered,
+        }
+    }
+}
+
+impl Translation {
+    /// Encodes everything the decoder has into one piece, so that what came together goes on together.
+    fn translate(&mut self, said: &mut Vec<StreamEvent>) -> Option<Piece> {
+        let (mut out, mut content) = (Vec::new(), 0u64);
+        let mut ending = None;
+        let Translation {
+            decoder,
+            encoder,
+            joiner,
+            tell,
+            usage,
+            filtered,
+        } = self;
+        while let Some(event) = decoder.poll() {
+            let mut emit = |event: StreamEvent| {
+                let before = out.len();
+                encoder.encode(&event, &mut out);
+                if event.is_content() {
+                    content += (out.len() - before) as u64;
+                }
+                if *tell {
+                    said.push(event);
+                }
+            };
+            match &event {
+                StreamEvent::Error(failure) => {
+                    ending = Some(Ending::Fail(failure.clone()));
+                    break;
+                }
+                StreamEvent::End => {
+                    if let Some(joiner) = joiner {
+                        joiner.flush(&mut emit);
+                    }
+                    let mut end = Vec::new();
+                    encoder.encode(&event, &mut end);
+                    ending = Some(Ending::End(end.into()));
+                    break;
+                }
+                StreamEvent::Usage(told) => *usage = Some(*told),
+                StreamEvent::Finish {
+                    reason: FinishReason::ContentFilter,
+                    ..
+                } => *filtered = true,
+                _ => {}
+            }
+            match joiner {
+                Some(joiner) => joiner.take(event, &mut emit),
+                None => emit(event),
+            }
+        }
+        let bytes = (!out.is_empty()).then(|| (Bytes::from(out), content));
+        (bytes.is_some() || ending.is_some()).then_some(Piece { bytes, ending })
+    }
+}
