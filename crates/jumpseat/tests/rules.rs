@@ -345,6 +345,46 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
+fn links_between_documents_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in documents() {
+        let text = read(&path);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().expect("a document lies in a folder").join(file),
+            };
+            let found = target.exists() && (heading.is_empty() || headings(&read(&target)).contains(heading));
+            if !found {
+                broken.push(format!("{}: ({link}) leads nowhere", shown(&path)));
+            }
+        }
+    }
+    assert_kept(&broken);
+}
+
+#[test]
+fn rules_that_architecture_names_are_here() {
+    let (own, page) = (include_str!("rules.rs"), read(&root().join("ARCHITECTURE.md")));
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with('|') && line.contains("`rules: "));
+    let quoted = rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .map(str::to_owned);
+    let names: Vec<String> = quoted
+        .flat_map(|text| text.strip_prefix("rules: ").map(str::to_owned))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    let missing = |name: &&String| !own.contains(&format!("fn {}", name.trim_end_matches('…')));
+    assert_kept(&names.iter().filter(missing).cloned().collect::<Vec<_>>());
+}
+
+#[test]
 fn no_test_is_ignored() {
     let mark = concat!("#[", "ignore");
     let mut broken = Vec::new();
@@ -695,6 +735,31 @@ fn section(manifest: &str, head: &str) -> Vec<String> {
     body.filter_map(|line| line.split_once([' ', '.', '=']))
         .map(|(key, _)| key.to_owned())
         .collect()
+}
+
+/// The project's pages for people.
+fn documents() -> Vec<PathBuf> {
+    let folders = [root(), root().join("docs"), root().join("bench"), root().join("tests")];
+    let files = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten();
+    let pages = files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.collect()
+}
+
+/// The anchors of a page's headings, as they are made where it is shown.
+fn headings(page: &str) -> BTreeSet<String> {
+    let lines = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let text = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        text.chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+            .collect()
+    };
+    lines.map(anchor).collect()
 }
 
 fn crates() -> Vec<String> {
