@@ -52,7 +52,6 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Route", "stream_max", "10m"),
     ("Route", "on_content_filter", "fallback"),
     ("Route", "on_stream_failure", "{ hold_back: 4KB }"),
-    ("Route", "malformed_output", "text"),
     ("Route", "balance", "least_busy"),
     ("Route", "timeouts", "{ first_token: 5s }"),
     ("Route", "retries", "1"),

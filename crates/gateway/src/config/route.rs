@@ -11,7 +11,7 @@ use types::ids::TargetId;
 
 use crate::config::entries::Entries;
 use crate::config::settings::{
-    Backoff, BalanceWord, ContentFilterWord, MalformedWord, RetryBudget, Settings, StreamFailure, Timeouts,
+    Backoff, BalanceWord, ContentFilterWord, RetryBudget, Settings, StreamFailure, Timeouts,
 };
 use crate::config::units::{DurationText, duration};
 
@@ -35,8 +35,6 @@ pub struct Route {
     pub on_content_filter: Option<ContentFilterWord>,
     /// What a stream that breaks after its commit leads to.
     pub on_stream_failure: Option<StreamFailure>,
-    /// What the client is given when the last target's output is malformed.
-    pub malformed_output: Option<MalformedWord>,
     /// How the targets of its tiers are ordered.
     pub balance: Option<BalanceWord>,
     /// The clocks of its tiers.
@@ -88,7 +86,6 @@ impl Route {
             stream_max: self.stream_max,
             on_content_filter: self.on_content_filter,
             on_stream_failure: self.on_stream_failure,
-            malformed_output: self.malformed_output,
             balance: self.balance,
             timeouts: self.timeouts.clone(),
             retries: self.retries,

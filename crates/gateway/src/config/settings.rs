@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use policy::route::{Balance, OnContentFilter, OnMalformed, OnStreamFailure, Retries, RoutePolicy, TierPolicy};
+use policy::route::{Balance, OnContentFilter, OnStreamFailure, Retries, RoutePolicy, TierPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -42,8 +42,6 @@ pub struct Settings {
     pub on_content_filter: Option<ContentFilterWord>,
     /// What a stream that breaks after its commit leads to.
     pub on_stream_failure: Option<StreamFailure>,
-    /// What the client is given when the last target's output is malformed.
-    pub malformed_output: Option<MalformedWord>,
     /// How a tier's targets are ordered.
     pub balance: Option<BalanceWord>,
     /// The clocks of a tier.
@@ -130,16 +128,6 @@ pub enum ContentFilterWord {
     Fallback,
 }
 
-/// What the client is given when the last target's output is malformed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MalformedWord {
-    /// An error.
-    Error,
-    /// The output as it came.
-    Text,
-}
-
 /// How a tier's targets are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -167,10 +155,6 @@ impl Settings {
                 OnContentFilter::Fallback => ContentFilterWord::Fallback,
             }),
             on_stream_failure: Some(StreamFailure(route.on_stream_failure)),
-            malformed_output: Some(match route.malformed_output {
-                OnMalformed::Error => MalformedWord::Error,
-                OnMalformed::Text => MalformedWord::Text,
-            }),
             balance: Some(match tier.balance {
                 Balance::Weighted => BalanceWord::Weighted,
                 Balance::LeastBusy => BalanceWord::LeastBusy,
@@ -206,7 +190,6 @@ impl Settings {
             stream_max: self.stream_max.or(other.stream_max),
             on_content_filter: self.on_content_filter.or(other.on_content_filter),
             on_stream_failure: self.on_stream_failure.or(other.on_stream_failure),
-            malformed_output: self.malformed_output.or(other.malformed_output),
             balance: self.balance.or(other.balance),
             timeouts: self.timeouts.or(&other.timeouts),
             retries: self.retries.or(other.retries),
@@ -241,11 +224,7 @@ impl Settings {
                 None => house.on_content_filter,
             },
             on_stream_failure: self.on_stream_failure.map_or(house.on_stream_failure, |s| s.0),
-            malformed_output: match self.malformed_output {
-                Some(MalformedWord::Error) => OnMalformed::Error,
-                Some(MalformedWord::Text) => OnMalformed::Text,
-                None => house.malformed_output,
-            },
+            malformed_output: house.malformed_output,
             backoff: policy::route::Backoff {
                 base: self.backoff.base.unwrap_or(house.backoff.base),
                 factor: self.backoff.factor.unwrap_or(house.backoff.factor),

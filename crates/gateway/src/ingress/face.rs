@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{ALLOW, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{ALLOW, HOST, HeaderValue};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use wire::request::BadRequest;
 
@@ -40,6 +41,9 @@ impl Answer for Face {
 impl Face {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        if let Err(complaint) = check_host(request.headers()) {
+            return reply::refuse(StatusCode::BAD_REQUEST, &complaint);
+        }
         let method = request.method().clone();
         let path = request.uri().path();
         match path {
@@ -78,6 +82,30 @@ impl Face {
                 reply::refuse(StatusCode::NOT_FOUND, &complaint)
             }
         }
+    }
+}
+
+/// Nothing is decided on the host. One that is no host, or two of them, is a sign of somebody trying to make two parties read
+/// the same request differently.
+fn check_host(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let sound = match (hosts.next(), hosts.next()) {
+        (None, _) => true,
+        (Some(host), None) => {
+            let authority = host.to_str().ok().and_then(|h| h.parse::<Authority>().ok());
+            authority.is_some_and(|a| !a.as_str().contains('@'))
+        }
+        (Some(_), Some(_)) => false,
+    };
+    let message = "the `Host` header is no host".to_owned();
+    if sound {
+        Ok(())
+    } else {
+        Err(BadRequest {
+            message,
+            param: None,
+            code: Some("invalid_host"),
+        })
     }
 }
 

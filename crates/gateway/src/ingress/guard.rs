@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,28 +26,59 @@ pub struct Patience {
 }
 
 /// Calls under way on a connection.
-#[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<AtomicUsize>);
+#[derive(Debug, Clone)]
+pub struct Busy(Arc<Calls>);
+
+#[derive(Debug)]
+struct Calls {
+    under_way: AtomicUsize,
+    origin: Instant,
+    /// Milliseconds from `origin` to the end of the last call.
+    last_end_ms: AtomicU64,
+}
 
 /// A call under way; over when dropped.
 #[derive(Debug)]
 pub struct BusyCall(Busy);
 
 impl Busy {
+    /// A connection that begins now.
+    pub fn new() -> Busy {
+        Busy(Arc::new(Calls {
+            under_way: AtomicUsize::new(0),
+            origin: Instant::now(),
+            last_end_ms: AtomicU64::new(0),
+        }))
+    }
+
     /// A call begins.
     pub fn begin(&self) -> BusyCall {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
         BusyCall(self.clone())
     }
 
     fn is_busy(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    fn last_end(&self) -> Instant {
+        self.0.origin + Duration::from_millis(self.0.last_end_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Busy {
+    fn default() -> Busy {
+        Busy::new()
     }
 }
 
 impl Drop for BusyCall {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let calls = &self.0.0;
+        calls
+            .last_end_ms
+            .store(calls.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
+        calls.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -56,56 +87,48 @@ pub struct ConnectionGuard<IO> {
     io: IO,
     patience: Patience,
     busy: Busy,
-    waiting: Waiting,
+    /// When the head that is being read began; `None` between heads.
+    head_since: Option<Instant>,
     /// Rings at the earliest of what was waited for when it was set; whether that still holds is looked at then, so that a
     /// busy connection does not move a timer at every call.
     alarm: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Waiting {
-    /// For the rest of a head that began then.
-    Head(Instant),
-    /// For the next call, since then.
-    Idle(Instant),
-    /// For nothing: a call is under way.
-    Call,
-}
-
 impl<IO> ConnectionGuard<IO> {
     /// Guards a connection just accepted.
     pub fn new(io: IO, patience: Patience, busy: Busy) -> ConnectionGuard<IO> {
-        let waiting = Waiting::Head(Instant::now());
         ConnectionGuard {
             io,
             patience,
             busy,
-            waiting,
+            head_since: Some(Instant::now()),
             alarm: None,
             stalled: None,
         }
     }
 
     /// Nothing could be read: fails when it was waited for long enough.
+    ///
+    /// A busy connection is looked at again too: hyper, which knows that the socket will wake it, does not ask again when the
+    /// call is over, so that only the alarm tells that the connection rests.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
-            self.waiting = match (self.busy.is_busy(), self.waiting) {
-                (true, _) => Waiting::Call,
-                (false, Waiting::Call) => Waiting::Idle(Instant::now()),
-                (false, waiting) => waiting,
-            };
-            let (deadline, what) = match self.waiting {
-                Waiting::Call => return Poll::Pending,
-                Waiting::Head(since) => (since + self.patience.head, "no request came in time"),
-                Waiting::Idle(since) => (since + self.patience.idle, "the connection was idle"),
+            let busy = self.busy.is_busy();
+            if busy {
+                self.head_since = None;
+            }
+            let (deadline, what) = match self.head_since {
+                Some(since) => (since + self.patience.head, "no request came in time"),
+                None if busy => (Instant::now() + self.patience.idle, "a call is under way"),
+                None => (self.busy.last_end() + self.patience.idle, "the connection was idle"),
             };
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if alarm.deadline() > deadline {
                 alarm.as_mut().reset(deadline);
             }
             ready!(alarm.as_mut().poll(cx));
-            if Instant::now() >= deadline {
+            if !busy && Instant::now() >= deadline {
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             alarm.as_mut().reset(deadline);
@@ -131,8 +154,8 @@ impl<IO: Read + Unpin> Read for ConnectionGuard<IO> {
         let this = &mut *self;
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if !matches!(this.waiting, Waiting::Head(_)) && !this.busy.is_busy() {
-                    this.waiting = Waiting::Head(Instant::now());
+                if !this.busy.is_busy() {
+                    this.head_since.get_or_insert_with(Instant::now);
                 }
                 Poll::Ready(read)
             }

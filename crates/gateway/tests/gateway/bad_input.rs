@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 use crate::house::{DIALECTS, House, NAMES, Reply, chat, three};
 
@@ -422,4 +423,79 @@ async fn the_models_that_may_be_asked_for_are_listed() {
             .await;
         assert_eq!((one.status.as_u16(), &one.json()["id"]), (200, &json!(id)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_none_is_refused() {
+    let house = House::new(&NAMES, &three("openai_chat", "tiers: [{ targets: [primary/alpha] }]"));
+    let rows = [
+        ("host: gateway.test", "200"),
+        ("host: 127.0.0.1:4000", "200"),
+        ("host: [::1]:4000", "200"),
+        ("host: localhost/#@x", "400"),
+        ("host: user@gateway.test", "400"),
+        ("host: a\r\nhost: b", "400"),
+        ("host: a b", "400"),
+    ];
+    for (host, status) in rows {
+        let answer = house
+            .raw(format!("GET /health HTTP/1.1\r\n{host}\r\nconnection: close\r\n\r\n").as_bytes())
+            .await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_rest_between_calls_but_not_say_nothing_or_drip_its_head() {
+    let house = House::new(&NAMES, &three("openai_chat", "tiers: [{ targets: [primary/alpha] }]"));
+    let health = b"GET /health HTTP/1.1\r\nhost: g\r\n\r\n";
+    let mut buffer = [0; 4096];
+
+    let mut kept = house.pipe();
+    kept.write_all(health).await.unwrap();
+    assert!(kept.read(&mut buffer).await.unwrap() > 0);
+    sleep(Duration::from_secs(60)).await;
+    kept.write_all(health).await.unwrap();
+    assert!(
+        kept.read(&mut buffer).await.unwrap() > 0,
+        "a minute of rest is no reason to close"
+    );
+    let begun = Instant::now();
+    assert_eq!(kept.read(&mut buffer).await.unwrap(), 0, "but rest ends");
+    assert_eq!(begun.elapsed().as_secs(), 75);
+
+    let mut silent = house.pipe();
+    let begun = Instant::now();
+    assert_eq!(silent.read(&mut buffer).await.unwrap(), 0);
+    assert_eq!(begun.elapsed().as_secs(), 10, "a connection that never asks is closed");
+
+    let mut dripping = house.pipe();
+    let begun = Instant::now();
+    for byte in b"GET /health HTTP/1.1\r\nhost: g\r\nx-a: bcdefghijklmnopq" {
+        if dripping.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(dripping.read(&mut buffer).await.unwrap_or(0), 0);
+    assert!(
+        begun.elapsed() < Duration::from_secs(13),
+        "a dripped head is cut at its limit: {:?}",
+        begun.elapsed()
+    );
+
+    house.always("primary", "first-token-100s");
+    let mut waiting = house.pipe();
+    let body = chat("chat", true).to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    waiting.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let begun = Instant::now();
+    assert!(
+        waiting.read(&mut buffer).await.unwrap() > 0,
+        "a client that waits for its answer is not idle"
+    );
+    assert!(begun.elapsed() >= Duration::from_secs(99), "{:?}", begun.elapsed());
 }

@@ -165,3 +165,26 @@ async fn an_idle_connection_does_not_hold_up_a_drain() {
     Arc::into_inner(house.app).unwrap().drain().await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_admin_listener_tells_of_targets_and_metrics_and_of_nothing_to_other_hosts() {
+    let house = House::new(&NAMES, &three("openai_chat", "tiers: [{ targets: [primary/alpha] }]"));
+    house.call(&chat("chat", false)).await;
+    let rows = [
+        ("/targets", "localhost:4001", 200, "\"breaker\":\"closed\""),
+        ("/metrics", "127.0.0.1:4001", 200, "jumpseat_calls_total{"),
+        ("/metrics", "[::1]:4001", 200, "# EOF"),
+        ("/health", "localhost", 200, "ok"),
+        ("/metrics", "rebound.example", 421, "localhost only"),
+        ("/metrics", "localhost.example:4001", 421, "localhost only"),
+        ("/v1/chat/completions", "localhost", 404, "/metrics"),
+    ];
+    for (path, host, status, told) in rows {
+        let reply = house.ask_admin(path, host).await;
+        assert_eq!(reply.status, status, "{path} at {host}: {reply:?}");
+        assert!(
+            String::from_utf8_lossy(&reply.body).contains(told),
+            "{path} at {host}: {reply:?}"
+        );
+    }
+}

@@ -144,6 +144,13 @@ async fn an_answer_that_a_filter_ended_is_replaced_where_the_route_says_so() {
         // A stream whose first words are out can only end as the provider ended it.
         let reply = house.call(&chat("chat", true)).await;
         assert_eq!(reply.heard().finish.as_deref(), Some("content_filter"), "{dialect}");
+        // Held back, none of its words are.
+        let keys = "on_content_filter: fallback\n    on_stream_failure: { hold_back: 64KB }";
+        let house = House::new(&NAMES, &windows(dialect, [None; 3], keys));
+        house.always("primary", "content-filter-finish");
+        let reply = house.call(&chat("chat", true)).await;
+        assert_eq!(reply.header("x-jumpseat-target"), "second/beta", "{dialect}: {reply:?}");
+        assert_eq!(reply.heard().finish.as_deref(), Some("stop"), "{dialect}");
     }
 }
 

@@ -200,26 +200,22 @@ impl House {
 
     /// Sends anything.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
-        let begun = tokio::time::Instant::now();
-        let (mut sender, _task) = self.connect().await;
-        let response = sender.send_request(request(method, path, headers, body)).await.unwrap();
-        let head_after = begun.elapsed();
-        let (parts, mut body) = response.into_parts();
-        let (mut bytes, mut complete) = (Vec::new(), true);
-        while let Some(frame) = body.frame().await {
-            match frame {
-                Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Err(_) => complete = false,
-            }
-        }
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body: bytes.into(),
-            complete,
-            head_after,
-            whole_after: begun.elapsed(),
-        }
+        let (sender, _task) = self.connect().await;
+        exchange(sender, request(method, path, headers, body)).await
+    }
+
+    /// Asks the admin listener under a name.
+    pub async fn ask_admin(&self, path: &str, host: &str) -> Reply {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        self.app.admin.serve_io(TokioIo::new(theirs));
+        let (sender, connection) = handshake(TokioIo::new(ours)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .uri(path)
+            .header("host", host)
+            .body(Full::default())
+            .unwrap();
+        exchange(sender, request).await
     }
 
     /// The log's lines of a kind (`call`, `attempt`), parsed. Gives connections a moment to finish first.
@@ -360,6 +356,29 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) ->
         .header("authorization", "Bearer client")
         .body(Full::new(body))
         .unwrap()
+}
+
+/// Sends a request and reads its answer to the end.
+async fn exchange(mut sender: SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Reply {
+    let begun = tokio::time::Instant::now();
+    let response = sender.send_request(request).await.unwrap();
+    let head_after = begun.elapsed();
+    let (parts, mut body) = response.into_parts();
+    let (mut bytes, mut complete) = (Vec::new(), true);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Err(_) => complete = false,
+        }
+    }
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        body: bytes.into(),
+        complete,
+        head_after,
+        whole_after: begun.elapsed(),
+    }
 }
 
 impl Reply {
