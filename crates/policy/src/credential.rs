@@ -51,12 +51,12 @@ impl CredentialCell {
     }
 
     /// Leave to use it for an attempt. The shell asks beside the target's permit; `false` refuses the attempt.
-    /// `forced` is always given leave.
+    /// `forced` is always given leave, and does not take the place of the one probe.
     pub fn admit(&mut self, now: Now, forced: bool) -> bool {
-        self.rest.admit(now) || forced
+        forced || self.rest.admit(now)
     }
 
-    /// An attempt with it ended without saying anything about it: another may be its probe.
+    /// The attempt that was its probe ended without success (`Effect::CredentialReleased`): another may be it.
     pub fn release(&mut self) {
         self.rest.release();
     }

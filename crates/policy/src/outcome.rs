@@ -139,7 +139,13 @@ pub fn counts(class: OutcomeClass, timeout: Option<TimeoutKind>) -> Verdict {
 pub fn rest(failure: &Failure) -> Option<(Scope, RestReason)> {
     match failure.class {
         OutcomeClass::RateLimited => Some((failure.scope, RestReason::RateLimited)),
-        OutcomeClass::QuotaExhausted => Some((Scope::Credential, RestReason::QuotaExhausted)),
+        OutcomeClass::QuotaExhausted => match failure.scope {
+            // Some providers count a quota by model: the credential's other targets go on.
+            Scope::CredentialAtTarget => Some((Scope::CredentialAtTarget, RestReason::QuotaExhausted)),
+            Scope::Credential | Scope::Target | Scope::Provider => {
+                Some((Scope::Credential, RestReason::QuotaExhausted))
+            }
+        },
         OutcomeClass::Auth => match (failure.scope, failure.status) {
             (Scope::CredentialAtTarget, _) | (Scope::Target | Scope::Provider, Some(403)) => {
                 Some((Scope::CredentialAtTarget, RestReason::Forbidden))
@@ -289,6 +295,20 @@ mod tests {
             assert_eq!(retries(class, Some(kind), &Retries::default()), table);
             assert_eq!(retries(class, Some(kind), &set), when_set);
             assert_eq!(counts(class, Some(kind)), verdict);
+        }
+    }
+
+    #[test]
+    fn a_spent_quota_is_the_credentials_everywhere_unless_it_is_said_to_be_of_one_model() {
+        for (scope, expected) in [
+            (Scope::Target, Scope::Credential),
+            (Scope::Credential, Scope::Credential),
+            (Scope::Provider, Scope::Credential),
+            (Scope::CredentialAtTarget, Scope::CredentialAtTarget),
+        ] {
+            let failure = Failure::new(OutcomeClass::QuotaExhausted, "").with_scope(scope);
+            assert_eq!(rest(&failure), Some((expected, RestReason::QuotaExhausted)));
+            assert!(is_of_credential(&failure), "another credential may do");
         }
     }
 

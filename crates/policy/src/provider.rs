@@ -97,11 +97,24 @@ impl ProviderCell {
         self.reach = Reach::known();
     }
 
-    /// A health check was answered: it can be reached, and the next attempt may show it.
+    /// The attempt that was let through ended before it was known whether it can be reached
+    /// (`Effect::ProviderReleased`): another may find out.
+    pub fn release(&mut self) {
+        match &mut self.reach {
+            Reach::Known { .. } => {}
+            Reach::Lost { probe, .. } => *probe = None,
+        }
+    }
+
+    /// A health check was answered: it can be reached, and the next attempt may show it at once, whatever has become of
+    /// one that is out already.
     pub fn health_ok(&mut self, now: Now) {
         match &mut self.reach {
             Reach::Known { .. } => {}
-            Reach::Lost { until, .. } => *until = (*until).min(now.mono),
+            Reach::Lost { until, probe, .. } => {
+                *until = (*until).min(now.mono);
+                *probe = None;
+            }
         }
     }
 
@@ -126,10 +139,13 @@ impl ProviderCell {
     }
 
     /// Leave for an attempt. The shell asks beside the target's permit; `false` refuses the attempt. `forced` is always
-    /// given leave.
+    /// given leave, and does not take the place of the one that finds out.
     pub fn admit(&mut self, now: Now, forced: bool) -> bool {
+        if forced {
+            return true;
+        }
         if self.is_open(now) {
-            return forced;
+            return false;
         }
         if let Reach::Lost { probe, .. } = &mut self.reach {
             *probe = Some(now.mono + PROBE_LEASE);
@@ -220,6 +236,11 @@ mod tests {
         assert!(!cell.admit(at(7), false) && cell.admit(at(7), true));
         assert!(cell.needs_probe(at(35)) && cell.admit(at(35), false));
         assert!(!cell.admit(at(35), false), "only one");
+        cell.release();
+        assert!(cell.admit(at(36), false), "the place came back");
+        assert!(!cell.admit(at(36), false), "and is taken again");
+        cell.health_ok(at(37));
+        assert!(cell.admit(at(37), false), "it was answered meanwhile");
         cell.connect_failed(at(40));
         assert_eq!(cell.open_until(at(40)), Some(at(100).mono), "twice as long");
         cell.health_ok(at(50));

@@ -165,10 +165,19 @@ impl TargetCell {
         found.map_or(Usable::Yes, |(_, rest)| rest.usable(now))
     }
 
-    /// Leave to use a credential at this target: takes the one probe after a rest. `forced` is always given leave.
+    /// Leave to use a credential at this target: takes the one probe after a rest. `forced` is always given leave, and
+    /// does not take the probe's place.
     pub fn admit_credential(&mut self, credential: CredentialIx, now: Now, forced: bool) -> bool {
         let found = self.credentials.iter_mut().find(|(c, _)| *c == credential);
-        found.is_none_or(|(_, rest)| rest.admit(now)) || forced
+        forced || found.is_none_or(|(_, rest)| rest.admit(now))
+    }
+
+    /// The attempt that was a credential's probe here ended without success (`Effect::CredentialReleased`): another may
+    /// be it.
+    pub fn release_credential(&mut self, credential: CredentialIx) {
+        if let Some((_, rest)) = self.credentials.iter_mut().find(|(c, _)| *c == credential) {
+            rest.release();
+        }
     }
 
     /// When its breaker goes half-open by itself: a moment to note in logs and metrics, nothing has to be done.
@@ -263,6 +272,9 @@ pub(crate) mod tests {
         ));
         assert!(cell.admit_credential(CredentialIx(1), at(600), false));
         assert!(!cell.admit_credential(CredentialIx(1), at(600), false), "one probe");
+        cell.release_credential(CredentialIx(1));
+        assert!(cell.admit_credential(CredentialIx(1), at(600), true), "past everything");
+        assert!(cell.admit_credential(CredentialIx(1), at(600), false), "it came back");
         cell.recovered(CredentialIx(1));
         assert_eq!(cell.credential_usable(CredentialIx(1), at(601)), Usable::Yes);
         assert!(cell.admit(at(1), false).is_some(), "the target itself is well");

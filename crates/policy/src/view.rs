@@ -1,11 +1,13 @@
 //! What a decision may look at: the state of targets as plain answers, taken at one moment.
 //!
 //! The gateway and the simulator implement [`TargetsView`] over their cells; both compose a target's status with
-//! [`target_status`], so that they cannot differ.
+//! [`target_status`] and leave for an attempt with [`admit`], so that they cannot differ.
 
 use types::ids::{CredentialIx, TargetIx};
 use types::time::{Mono, Now};
 
+use crate::breaker::Permit;
+use crate::call::action::Launch;
 use crate::credential::CredentialCell;
 use crate::provider::ProviderCell;
 use crate::rest::{RestReason, Usable};
@@ -136,6 +138,30 @@ pub fn target_status<'a>(
     }
 }
 
+/// Leave for an attempt from everyone who has a say: the provider, the credential, the target. All or nothing: who is
+/// refused by one of them has taken no place of another.
+pub fn admit(
+    cell: &mut TargetCell,
+    provider: &mut ProviderCell,
+    credential: &mut CredentialCell,
+    launch: &Launch,
+    now: Now,
+) -> Option<Permit> {
+    let (ix, forced) = (launch.credential, launch.forced);
+    let usable = both(credential.usable(now), cell.credential_usable(ix, now));
+    if !forced && (provider.is_open(now) || matches!(usable, Usable::No { .. })) {
+        return None;
+    }
+    let permit = cell.admit(now, forced)?;
+    let granted = [
+        provider.admit(now, forced),
+        credential.admit(now, forced),
+        cell.admit_credential(ix, now, forced),
+    ];
+    debug_assert_eq!(granted, [true; 3], "each of them was asked before");
+    Some(permit)
+}
+
 /// The first credential that may be used at the target and is not among those tried: what
 /// [`TargetsView::other_credential`] answers.
 pub fn other_credential<'a>(
@@ -183,10 +209,12 @@ fn both(a: Usable, b: Usable) -> Usable {
 mod tests {
     use std::time::Duration;
 
+    use types::ids::AttemptNo;
     use types::outcome::Scope;
 
     use super::*;
     use crate::breaker::{CallTag, Transition, Verdict};
+    use crate::call::action::AttemptKind;
     use crate::rest::RestNews;
     use crate::route::{BreakerPolicy, RestPolicy};
 
@@ -239,6 +267,45 @@ mod tests {
             let credentials = self.credentials.iter();
             let status = target_status(&self.target, &self.provider, credentials, 0, now);
             (status.admission, status.credential.map(|c| c.0), status.probation)
+        }
+    }
+
+    #[test]
+    fn who_is_refused_by_one_has_taken_no_place_of_another() {
+        let mut cells = Cells::new();
+        for _ in 0..3 {
+            cells.provider.connect_failed(at(0));
+        }
+        cells.credentials[0].rest(RestReason::Auth, None, at(0));
+        let missing = RestNews {
+            credential: CredentialIx(0),
+            scope: Scope::Target,
+            reason: RestReason::ModelMissing,
+            hint: None,
+        };
+        cells.target.rest(missing, at(100));
+        for (secs, forced, given, places_free, why) in [
+            (500, false, false, false, "the credential rests"),
+            (650, false, false, true, "the target rests"),
+            (650, true, true, true, "who is forced leaves the places"),
+            (700, false, true, false, "each place is taken"),
+            (700, false, false, false, "by one"),
+        ] {
+            let launch = Launch {
+                attempt: AttemptNo(1),
+                target: TargetIx(0),
+                credential: CredentialIx(0),
+                tier: 0,
+                kind: AttemptKind::First,
+                forced,
+                fresh_connection: false,
+                continuation: None,
+            };
+            let [credential, _] = &mut cells.credentials;
+            let permit = admit(&mut cells.target, &mut cells.provider, credential, &launch, at(secs));
+            assert_eq!(permit.is_some(), given, "{why}");
+            let free = cells.provider.needs_probe(at(secs)) && cells.credentials[0].needs_probe(at(secs));
+            assert_eq!(free, places_free, "{why}");
         }
     }
 

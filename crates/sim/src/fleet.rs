@@ -9,7 +9,7 @@ use policy::provider::ProviderCell;
 use policy::rest::{RestNews, RestReason, Usable};
 use policy::route_cell::RouteCell;
 use policy::target::{DomainIx, TargetCell, TargetFacts};
-use policy::view::{Admission, TargetStatus, TargetsView, other_credential, target_status};
+use policy::view::{Admission, TargetStatus, TargetsView, admit, other_credential, target_status};
 use types::ids::{CredentialIx, TargetIx};
 use types::outcome::{Headroom, Scope};
 use types::time::{Mono, Now};
@@ -84,15 +84,8 @@ impl Fleet {
     pub fn admit(&mut self, launch: &Launch, now: Now) -> Option<Permit> {
         let target = &mut self.targets[launch.target.0 as usize];
         let provider = &mut self.providers[target.facts.provider.0 as usize];
-        if !provider.cell.admit(now, launch.forced) {
-            return None;
-        }
         let credential = provider.credentials.get_mut(launch.credential.0 as usize)?;
-        if !credential.admit(now, launch.forced) || !target.cell.admit_credential(launch.credential, now, launch.forced)
-        {
-            return None;
-        }
-        let permit = target.cell.admit(now, launch.forced)?;
+        let permit = admit(&mut target.cell, &mut provider.cell, credential, launch, now)?;
         target.in_flight += 1;
         Some(permit)
     }
@@ -141,6 +134,20 @@ impl Fleet {
             cell.recovered();
         }
         self.targets[target.0 as usize].cell.recovered(credential);
+    }
+
+    /// A credential's probe ended without success.
+    pub fn credential_released(&mut self, target: TargetIx, credential: CredentialIx) {
+        let credentials = &mut self.provider_mut(target).credentials;
+        if let Some(cell) = credentials.get_mut(credential.0 as usize) {
+            cell.release();
+        }
+        self.targets[target.0 as usize].cell.release_credential(credential);
+    }
+
+    /// Whether the target's provider can be reached was not found out.
+    pub fn provider_released(&mut self, target: TargetIx) {
+        self.provider_mut(target).cell.release();
     }
 
     /// The target's provider could be reached, or not.

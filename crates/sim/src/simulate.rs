@@ -394,6 +394,8 @@ impl Simulation<'_> {
                 self.note_rests(call, target);
             }
             Effect::Recovered { target, credential } => self.fleet.recovered(target, credential),
+            Effect::CredentialReleased { target, credential } => self.fleet.credential_released(target, credential),
+            Effect::ProviderReleased { target } => self.fleet.provider_released(target),
             Effect::ConnectFailed { target } => self.fleet.connected(target, false, now),
             Effect::ConnectOk { target } => self.fleet.connected(target, true, now),
             Effect::Record {

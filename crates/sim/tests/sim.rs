@@ -19,7 +19,7 @@ use jumpseat_sim::summary::Summary;
 use jumpseat_sim::world::{random, written};
 
 /// Worlds of every run.
-const FIXED: std::ops::Range<u64> = 0..60;
+const FIXED: std::ops::Range<u64> = 0..1000;
 /// Worlds that no run has seen.
 const FRESH: u64 = 30;
 

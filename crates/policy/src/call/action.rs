@@ -123,6 +123,21 @@ pub enum Effect {
         /// Which.
         credential: CredentialIx,
     },
+    /// An attempt with a credential on probation ended without success, and its place is free again:
+    /// `CredentialCell::release` and `TargetCell::release_credential`. When the credential was refused once more, its
+    /// `Rest` follows.
+    CredentialReleased {
+        /// Where.
+        target: TargetIx,
+        /// Which.
+        credential: CredentialIx,
+    },
+    /// An attempt that may have been let through to see whether the provider can be reached ended without a connection,
+    /// and its place is free again: `ProviderCell::release`. When it could not be reached, `ConnectFailed` follows.
+    ProviderReleased {
+        /// The attempt's target.
+        target: TargetIx,
+    },
     /// The target's provider could not be reached: `ProviderCell::connect_failed`.
     ConnectFailed {
         /// The target.

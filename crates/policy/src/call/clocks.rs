@@ -56,6 +56,11 @@ impl Clocks {
         self.connect.take().is_some()
     }
 
+    /// Whether it is still unknown if there will be a connection.
+    pub fn connecting(&self) -> bool {
+        self.connect.is_some()
+    }
+
     /// Any byte came.
     pub fn alive(&mut self, timeouts: &Timeouts, now: Mono) {
         if self.flowing && !self.paused {

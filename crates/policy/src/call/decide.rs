@@ -70,6 +70,8 @@ impl Call {
         };
         self.end_attempt(failure.class, failure.timeout, verdict, now);
         if free {
+            // Told only when nobody else can be tried.
+            self.failure.get_or_insert((failure, ended.attempt));
             self.on_a_fresh_connection(&ended, view, now);
             return;
         }

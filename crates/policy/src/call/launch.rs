@@ -28,6 +28,8 @@ impl Call {
     pub(super) fn refused(&mut self, view: &dyn TargetsView, now: Now) {
         let Some(live) = self.live.take() else { return };
         self.attempts.pop();
+        // What replaces nothing is not free: the dead attempt it was for is charged after all.
+        self.free -= u32::from(live.fresh);
         let status = view.status(live.target, now);
         let reason = LeftOutReason::of(status.admission).unwrap_or(LeftOutReason::Open { until: now.mono });
         self.leave_out(live.target, live.tier, reason);
@@ -53,8 +55,21 @@ impl Call {
             }
             let status = view.status(candidate.target, now);
             let reason = LeftOutReason::of(status.admission);
+            let provider = |target| view.facts(target).provider;
+            let freed = self
+                .freed
+                .filter(|(target, _)| provider(*target) == provider(candidate.target))
+                .map(|(_, credential)| credential);
+            let mut asked = None;
             match reason {
                 None => {}
+                // Perhaps only the place that this call has just given back bars it. The shell knows when it is asked, and
+                // to be refused costs nothing.
+                Some(LeftOutReason::Open { .. } | LeftOutReason::Resting { .. })
+                    if freed.is_some() && !candidate.forced =>
+                {
+                    asked = freed;
+                }
                 // The least bad is tried past its breaker or rest; its own recovery is what the client may wait for.
                 Some(LeftOutReason::Open { until } | LeftOutReason::Resting { until, .. }) if candidate.forced => {
                     self.note_recovery(until);
@@ -83,13 +98,13 @@ impl Call {
                 Start {
                     target: candidate.target,
                     tier: candidate.tier,
-                    credential: status.credential.unwrap_or(candidate.credential),
+                    credential: asked.or(status.credential).unwrap_or(candidate.credential),
                     kind,
-                    forced: reason.is_some(),
+                    forced: reason.is_some() && asked.is_none(),
                     fresh: false,
                     continuation,
                     probe: reason.is_some() || status.admission == Admission::Probe,
-                    probation: status.probation,
+                    probation: status.probation || asked.is_some(),
                 },
                 view,
                 now,
@@ -152,6 +167,7 @@ impl Call {
             "after the commit only a continuation is launched"
         );
         assert!(self.live.is_none() && !self.over, "one attempt at a time");
+        self.freed = None;
         self.numbered += 1;
         let attempt = AttemptNo(self.numbered);
         let reasoning = view.facts(start.target).reasoning;

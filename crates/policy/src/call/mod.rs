@@ -51,6 +51,9 @@ pub struct Call {
     /// Attempts that were free of charge: fresh connections for dead ones.
     free: u32,
     live: Option<Live>,
+    /// The target and credential of the attempt that ended last, when a place it held elsewhere went back with it: until
+    /// the effects have been applied, what is seen of its provider still has that place taken.
+    freed: Option<(TargetIx, CredentialIx)>,
     waiting: Option<Wait>,
     visit: Option<Visit>,
     /// Until the commit; a unary call's end.
@@ -141,6 +144,7 @@ impl Call {
             numbered: 0,
             free: 0,
             live: None,
+            freed: None,
             waiting: None,
             visit: None,
             deadline: now.mono + within,
@@ -355,6 +359,19 @@ impl Call {
                 target: live.target,
                 verdict,
             });
+        }
+        // Whatever became of it, a place it may have taken elsewhere goes back. Who was refused again, or could not be
+        // reached, is told so next.
+        let (target, credential) = (live.target, live.credential);
+        self.freed = None;
+        if live.probation && !live.forced && class != OutcomeClass::Success {
+            self.freed = Some((target, credential));
+            self.effects
+                .push_back(Effect::CredentialReleased { target, credential });
+        }
+        if live.probe && !live.forced && live.clocks.connecting() {
+            self.freed = Some((target, credential));
+            self.effects.push_back(Effect::ProviderReleased { target });
         }
         self.effects.push_back(Effect::Record {
             attempt: live.attempt,

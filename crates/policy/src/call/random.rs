@@ -204,6 +204,15 @@ impl Driven {
                 world.credentials[provider][credential.0 as usize].recovered();
                 world.targets[target.0 as usize].recovered(credential);
             }
+            Effect::CredentialReleased { target, credential } => {
+                let provider = world.provider(target);
+                world.credentials[provider][credential.0 as usize].release();
+                world.targets[target.0 as usize].release_credential(credential);
+            }
+            Effect::ProviderReleased { target } => {
+                let provider = world.provider(target);
+                world.providers[provider].release();
+            }
             Effect::ConnectFailed { target } => {
                 let provider = world.provider(target);
                 world.providers[provider].connect_failed(now);
@@ -240,10 +249,7 @@ impl Driven {
                 let credential = &mut world.credentials[provider][launch.credential.0 as usize];
                 let cell = &mut world.targets[launch.target.0 as usize];
                 let was = cell.state(now);
-                let permit = (world.providers[provider].admit(now, launch.forced)
-                    && credential.admit(now, launch.forced))
-                .then(|| cell.admit(now, launch.forced))
-                .flatten();
+                let permit = crate::view::admit(cell, &mut world.providers[provider], credential, &launch, now);
                 match permit {
                     Some(permit) => {
                         assert!(

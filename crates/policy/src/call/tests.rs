@@ -197,6 +197,8 @@ impl Told {
                     target, scope, reason, ..
                 } => format!("rest:{}:{scope:?}:{}", letter(target), reason.as_str()),
                 Effect::Recovered { target, .. } => format!("recovered:{}", letter(target)),
+                Effect::CredentialReleased { credential, .. } => format!("released:{}", credential.0),
+                Effect::ProviderReleased { target } => format!("released:{}", letter(target)),
                 Effect::ConnectFailed { target } => format!("unreachable:{}", letter(target)),
                 Effect::ConnectOk { .. } => continue,
                 Effect::Record {
@@ -615,6 +617,84 @@ fn a_dead_pooled_connection_is_free_once_a_target() {
         let told = tell(route("a b"), stream(), &Scene::of(2), story);
         assert_eq!(told.actions.join(" "), expected, "{story}");
         assert_eq!(told.effects.join(" "), effects, "{story}");
+    }
+}
+
+#[test]
+fn a_fresh_connection_that_was_refused_makes_no_attempt_free() {
+    let capped = |tiers| RoutePolicy {
+        attempts_max: 2,
+        ..route(tiers)
+    };
+    for (story, expected) in [
+        ("died finished", "a1 a2* commit2 done"),
+        ("died fail:overloaded wait:500 finished", "a1 a2* a3r commit3 done"),
+        ("died refused fail:quota_exhausted", "a1 a2* b3f fail:quota_exhausted@1"),
+        ("died refused died refused finished", "a1 a2* b3f b4f* fail:network@1"),
+    ] {
+        check(capped("a b c"), CallFacts::default(), &Scene::of(3), story, expected);
+    }
+}
+
+#[test]
+fn a_credentials_probe_gives_its_place_back_however_it_ends_and_before_the_credential_is_told_to_rest() {
+    let scene = Scene::of(2);
+    scene.status.borrow_mut()[0].probation = true;
+    for (story, expected) in [
+        ("finished", "Success1 success1 recovered:a"),
+        ("fail:invalid_request", "Neutral1 released:0 invalid_request1"),
+        ("fail:content_filtered", "Neutral1 released:0 content_filtered1"),
+        ("cancel", "Neutral1 released:0 cancelled1"),
+        ("unsupported", "Neutral1 released:0 unsupported1"),
+        ("fail:overloaded", "Failure1 released:0 overloaded1 spent"),
+        ("died", "Neutral1 released:0 network1"),
+        ("fail:auth", "Neutral1 released:0 auth1 rest:a:Credential:auth alert"),
+    ] {
+        let told = tell(route("a b"), CallFacts::default(), &scene, story);
+        assert_eq!(told.effects.join(" "), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_place_just_given_back_bars_no_other_target_of_the_provider() {
+    let mut scene = Scene::of(3);
+    for target in &mut scene.facts {
+        target.provider = crate::target::ProviderIx(0);
+    }
+    let usable = TargetStatus {
+        probation: true,
+        ..ready()
+    };
+    for (story, expected) in [
+        ("fail:model_not_found finished", "a1 b2f commit2 done"),
+        // The shell knows better: it costs nothing, and is asked once.
+        ("fail:model_not_found refused", "a1 b2f fail:model_not_found"),
+    ] {
+        *scene.status.borrow_mut() = vec![usable; 3];
+        let mut told = tell(route("a b c"), CallFacts::default(), &scene, "");
+        // The only credential is this call's own to prove: to the eye it is out, for the other targets too.
+        for status in scene.status.borrow_mut().iter_mut() {
+            status.admission = resting(60, RestReason::Auth);
+        }
+        for word in story.split_whitespace() {
+            told.hear(word, &scene);
+            told.drain();
+        }
+        assert_eq!(told.actions.join(" "), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_probe_that_ends_before_it_was_connected_gives_its_providers_place_back() {
+    let scene = Scene::of(2).with(0, Admission::Probe);
+    for (story, expected) in [
+        ("cancel", "Neutral1 released:a cancelled1"),
+        ("unsupported", "Neutral1 released:a unsupported1"),
+        ("connected cancel", "Neutral1 cancelled1"),
+        ("wait:5000", "Failure1 released:a timeout/connect1 unreachable:a spent"),
+    ] {
+        let told = tell(route("a b"), CallFacts::default(), &scene, story);
+        assert_eq!(told.effects.join(" "), expected, "{story}");
     }
 }
 
