@@ -44,24 +44,37 @@ pub fn headroom(headers: &HeaderMap, received: UnixMillis) -> Headroom {
             reset_in: reset_in.unwrap_or(RESET_UNTOLD),
         })
     };
-    let openai = |kind: &str| {
+    // Every call of every provider passes here: names are constants, not put together.
+    let requests = dimension("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests").or_else(|| {
         dimension(
-            &format!("x-ratelimit-remaining-{kind}"),
-            &format!("x-ratelimit-reset-{kind}"),
+            "anthropic-ratelimit-requests-remaining",
+            "anthropic-ratelimit-requests-reset",
         )
-    };
-    let anthropic = |kind: &str| {
-        dimension(
-            &format!("anthropic-ratelimit-{kind}-remaining"),
-            &format!("anthropic-ratelimit-{kind}-reset"),
-        )
-    };
-    let tokens = ["tokens", "input-tokens", "output-tokens"];
-    Headroom {
-        requests: openai("requests").or_else(|| anthropic("requests")),
-        tokens: openai("tokens").or_else(|| tokens.into_iter().filter_map(anthropic).min_by_key(|d| d.remaining)),
-    }
+    });
+    let tokens = dimension("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens").or_else(|| {
+        ANTHROPIC_TOKENS
+            .iter()
+            .filter_map(|(remaining, reset)| dimension(remaining, reset))
+            .min_by_key(|d| d.remaining)
+    });
+    Headroom { requests, tokens }
 }
+
+/// Anthropic tells three kinds of tokens; the scarcest counts.
+const ANTHROPIC_TOKENS: [(&str, &str); 3] = [
+    (
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ),
+    (
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+    ),
+    (
+        "anthropic-ratelimit-output-tokens-remaining",
+        "anthropic-ratelimit-output-tokens-reset",
+    ),
+];
 
 /// A duration as Go prints it: `1s`, `6m0s`, `20ms`, `2m59.56s`, `1h`. `None` when it is none.
 pub fn go_duration(text: &str) -> Option<Duration> {

@@ -51,6 +51,37 @@ pub struct Unsupported {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dropped(pub String);
 
+/// Names told of; a request with more unknown fields than this is told that there were more.
+const DROPPED_NAMES_MAX: usize = 64;
+/// Characters of one name.
+const DROPPED_NAME_CHARS_MAX: usize = 64;
+
+/// What was left out, each name once, in the order it was met. It ends up in a header: names come from the client, so their
+/// number, length and characters are bounded here.
+#[derive(Debug, Default)]
+pub struct DroppedNames(Vec<Dropped>);
+
+impl DroppedNames {
+    /// Notes one, by the client's name for it.
+    pub fn add(&mut self, name: &str) {
+        if self.0.len() > DROPPED_NAMES_MAX {
+            return;
+        }
+        let shown = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
+        let name: String = name.chars().take(DROPPED_NAME_CHARS_MAX).map(shown).collect();
+        if self.0.iter().any(|known| known.0 == name) {
+            return;
+        }
+        let full = self.0.len() == DROPPED_NAMES_MAX;
+        self.0.push(Dropped(if full { "...".to_owned() } else { name }));
+    }
+
+    /// The names.
+    pub fn into_vec(self) -> Vec<Dropped> {
+        self.0
+    }
+}
+
 /// What an encoder must know of the model it writes for.
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamModel<'a> {
@@ -71,4 +102,25 @@ pub struct Encoded {
     pub headers: Vec<(&'static str, String)>,
     /// What was left out.
     pub dropped: Vec<Dropped>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_named_fits_a_header_whatever_it_named() {
+        let mut dropped = DroppedNames::default();
+        for name in ["user", "a\nb", "ü, x", "user", &"long".repeat(100)] {
+            dropped.add(name);
+        }
+        for n in 0..100_000 {
+            dropped.add(&format!("field_{n}"));
+        }
+        let names: Vec<String> = dropped.into_vec().into_iter().map(|d| d.0).collect();
+        assert_eq!(names[..3], ["user", "a?b", "???x"]);
+        assert_eq!((names[3].len(), names.len()), (64, 65));
+        assert_eq!(names[64], "...");
+        assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_graphic())));
+    }
 }

@@ -18,7 +18,7 @@ use super::generation::{Generation, SamplingRule};
 use super::schema;
 use super::thinking::{self, Surroundings};
 use super::turns::{self, Conversation};
-use crate::request::{Dropped, Encoded, Unsupported, UpstreamModel};
+use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel};
 
 /// What stands in for `json_object`.
 const JSON_INSTRUCTION: &str =
@@ -34,7 +34,7 @@ const USER_ID_CHARS_MAX: usize = 256;
 pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Result<Encoded, Unsupported> {
     refuse_what_cannot_be_said(request)?;
     let generation = Generation::of(upstream.model);
-    let mut drops = Drops::default();
+    let mut drops = DroppedNames::default();
 
     let conversation = turns::conversation(&request.messages, &generation, &mut drops)?;
     let bare_tool_turn = conversation.ends_in_bare_tool_turn();
@@ -94,21 +94,8 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         } else {
             Vec::new()
         },
-        dropped: drops.0,
+        dropped: drops.into_vec(),
     })
-}
-
-/// What was left out, each once, in the order it was met.
-#[derive(Debug, Default)]
-pub(super) struct Drops(Vec<Dropped>);
-
-impl Drops {
-    /// Notes one, by the client's name for it.
-    pub fn add(&mut self, name: &str) {
-        if !self.0.iter().any(|dropped| dropped.0 == name) {
-            self.0.push(Dropped(name.to_owned()));
-        }
-    }
 }
 
 /// This dialect cannot say it.
@@ -140,7 +127,11 @@ fn refuse_what_cannot_be_said(request: &ChatRequest) -> Result<(), Unsupported> 
 
 type Tools<'a> = (Vec<body::Tool<'a>>, Option<body::ToolChoice<'a>>);
 
-fn tools<'a>(request: &'a ChatRequest, generation: &Generation, drops: &mut Drops) -> Result<Tools<'a>, Unsupported> {
+fn tools<'a>(
+    request: &'a ChatRequest,
+    generation: &Generation,
+    drops: &mut DroppedNames,
+) -> Result<Tools<'a>, Unsupported> {
     let forced = match &request.tool_choice {
         Some(ToolChoice::Required | ToolChoice::Named(_)) => true,
         Some(ToolChoice::Auto | ToolChoice::None) | None => false,
@@ -182,7 +173,7 @@ fn tools<'a>(request: &'a ChatRequest, generation: &Generation, drops: &mut Drop
     Ok((tools, choice))
 }
 
-fn tool<'a>(written: &'a Tool, generation: &Generation, drops: &mut Drops) -> body::Tool<'a> {
+fn tool<'a>(written: &'a Tool, generation: &Generation, drops: &mut DroppedNames) -> body::Tool<'a> {
     let mut strict = None;
     if written.strict == Some(true) {
         strict = written
@@ -216,7 +207,7 @@ fn format(
     request: &ChatRequest,
     generation: &Generation,
     system: &mut Vec<Block<'_>>,
-    drops: &mut Drops,
+    drops: &mut DroppedNames,
 ) -> Result<Option<OutputFormat>, Unsupported> {
     match &request.response_format {
         None | Some(ResponseFormat::Text) => Ok(None),
@@ -255,7 +246,7 @@ type Samplers = (Option<f64>, Option<f64>, Option<u64>);
 
 /// `temperature`, `top_p` and `top_k` as the model takes them. Values that are the default anyway are left out in silence
 /// where sending them could offend.
-fn sampling(asked: &Sampling, rule: SamplingRule, thinks: bool, drops: &mut Drops) -> Samplers {
+fn sampling(asked: &Sampling, rule: SamplingRule, thinks: bool, drops: &mut DroppedNames) -> Samplers {
     for (name, penalty) in [
         ("presence_penalty", asked.presence_penalty),
         ("frequency_penalty", asked.frequency_penalty),
@@ -296,14 +287,14 @@ fn sampling(asked: &Sampling, rule: SamplingRule, thinks: bool, drops: &mut Drop
     (temperature, top_p, top_k)
 }
 
-fn take<T>(value: &mut Option<T>, name: &str, drops: &mut Drops) {
+fn take<T>(value: &mut Option<T>, name: &str, drops: &mut DroppedNames) {
     if value.take().is_some() {
         drops.add(name);
     }
 }
 
 /// `metadata.user_id` wants an opaque id; one that reads like an e-mail address or a telephone number is refused with 400.
-fn metadata<'a>(user: Option<&'a str>, drops: &mut Drops) -> Option<body::Metadata<'a>> {
+fn metadata<'a>(user: Option<&'a str>, drops: &mut DroppedNames) -> Option<body::Metadata<'a>> {
     let user_id = user?;
     let is_phone = user_id.chars().filter(char::is_ascii_digit).count() >= 7
         && user_id.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));

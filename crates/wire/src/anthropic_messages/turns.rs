@@ -17,10 +17,10 @@ use types::chat::{CacheMark, Message, Part, Reasoning, Role, ToolCall};
 use types::dialect::DialectName;
 
 use super::body::{Block, Source, Turn, TurnRole};
-use super::encode::{Drops, unsupported};
+use super::encode::unsupported;
 use super::generation::Generation;
 use super::media;
-use crate::request::Unsupported;
+use crate::request::{DroppedNames, Unsupported};
 
 /// What is sent as the user's first words where the conversation opens with the assistant's.
 const OPENING: &str = "[The conversation begins with your message.]";
@@ -53,7 +53,7 @@ impl Conversation<'_> {
 pub(super) fn conversation<'a>(
     messages: &'a [Message],
     generation: &Generation,
-    drops: &mut Drops,
+    drops: &mut DroppedNames,
 ) -> Result<Conversation<'a>, Unsupported> {
     let mut writer = Writer {
         turns: Vec::new(),
@@ -149,7 +149,7 @@ struct Writer<'a, 'd> {
     turns: Vec<Turn<'a>>,
     ids: ToolIds,
     uses_files: bool,
-    drops: &'d mut Drops,
+    drops: &'d mut DroppedNames,
 }
 
 impl<'a> Writer<'a, '_> {

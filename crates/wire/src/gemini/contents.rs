@@ -13,7 +13,8 @@ use types::chat::{ChatRequest, Media, Message, Part, Reasoning, Role, ToolCall};
 use types::dialect::DialectName;
 
 use crate::gemini::model::Generation;
-use crate::gemini::request::{Report, cannot};
+use crate::gemini::request::cannot;
+use crate::request::DroppedNames;
 use crate::request::Unsupported;
 
 /// Stands for the signature of a call that another provider's model made, so that a conversation can move to Gemini 3 in the
@@ -137,7 +138,7 @@ enum ToolOutput<'a> {
 pub(super) fn encode<'a>(
     request: &'a ChatRequest,
     generation: Generation,
-    report: &mut Report,
+    report: &mut DroppedNames,
 ) -> Result<Conversation<'a>, Unsupported> {
     let mut writer = Writer {
         conversation: Conversation {
@@ -159,13 +160,13 @@ struct Writer<'a, 'r> {
     /// Tool names by the id of their latest call: a result names its tool.
     calls: HashMap<&'a str, &'a str>,
     generation: Generation,
-    report: &'r mut Report,
+    report: &'r mut DroppedNames,
 }
 
 impl<'a> Writer<'a, '_> {
     fn message(&mut self, message: &'a Message) -> Result<(), Unsupported> {
         if message.name.is_some() {
-            self.report.dropped("name");
+            self.report.add("name");
         }
         let alone = message.parts.len() == 1;
         for part in &message.parts {
@@ -188,7 +189,7 @@ impl<'a> Writer<'a, '_> {
         | Part::File { cache: Some(_), .. }
         | Part::ToolResult { cache: Some(_), .. } = part
         {
-            self.report.dropped("cache_control");
+            self.report.add("cache_control");
         }
         match part {
             Part::Text { text, .. } | Part::Refusal { text } => {
@@ -244,7 +245,7 @@ impl<'a> Writer<'a, '_> {
     /// Reasoning of Gemini's own goes back; a signature without text belongs to the text before it.
     fn reasoning(&mut self, reasoning: &'a Reasoning) {
         if reasoning.origin != Some(DialectName::Gemini) {
-            self.report.dropped("reasoning");
+            self.report.add("reasoning");
             return;
         }
         let signature = reasoning.signature.as_deref().filter(|s| is_base64(s));
@@ -282,7 +283,7 @@ impl<'a> Writer<'a, '_> {
             Some(args) => args,
             None => {
                 // The model's own slip of an earlier turn: told as text, so that the conversation can go on.
-                self.report.dropped("tool_calls.function.arguments");
+                self.report.add("tool_calls.function.arguments");
                 let wrapped = serde_json::json!({ "arguments": call.arguments });
                 Cow::Owned(serde_json::value::to_raw_value(&wrapped).expect("a string serialises"))
             }
@@ -327,7 +328,7 @@ impl<'a> Writer<'a, '_> {
             match part {
                 Part::Text { text: piece, cache } => {
                     if cache.is_some() {
-                        self.report.dropped("cache_control");
+                        self.report.add("cache_control");
                     }
                     if text.is_empty() {
                         text = Cow::Borrowed(piece);
@@ -371,13 +372,13 @@ impl<'a> Writer<'a, '_> {
             Part::Image { source, detail, .. } => {
                 // Resolution is said a part only from Gemini 3 on, and in other steps.
                 if detail.as_deref().is_some_and(|detail| detail != "auto") {
-                    self.report.dropped("detail");
+                    self.report.add("detail");
                 }
                 source
             }
             Part::File { source, filename, .. } => {
                 if filename.is_some() {
-                    self.report.dropped("filename");
+                    self.report.add("filename");
                 }
                 source
             }

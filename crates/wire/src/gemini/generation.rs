@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use types::chat::{ChatRequest, ReasoningRequest, ResponseFormat};
 
 use crate::gemini::model::{self, Generation};
-use crate::gemini::request::{Report, cannot};
+use crate::gemini::request::cannot;
+use crate::request::DroppedNames;
 use crate::request::{Unsupported, UpstreamModel};
 
 /// Candidates of one request.
@@ -87,7 +88,7 @@ struct ThinkingConfig {
 pub(super) fn encode<'a>(
     request: &'a ChatRequest,
     upstream: UpstreamModel<'_>,
-    report: &mut Report,
+    report: &mut DroppedNames,
 ) -> Result<GenerationConfig<'a>, Unsupported> {
     let n = request.n.unwrap_or(1);
     if n > CANDIDATES_MAX {
@@ -136,7 +137,7 @@ pub(super) fn encode<'a>(
             config.response_mime_type = Some("application/json");
             config.response_json_schema = Some(Schema(&schema.0));
             if description.is_some() {
-                report.dropped("response_format.description");
+                report.add("response_format.description");
             }
         }
     }
@@ -151,11 +152,11 @@ fn folded(seed: i64) -> i32 {
 /// Efforts become levels or, before Gemini 3, the budgets of Google's own OpenAI-compatible endpoint (1,024, 8,192 and 24,576
 /// tokens). Where a model has no such word the nearest one is said and the difference reported. Who asks for reasoning also
 /// gets to see it.
-fn thinking(request: &ChatRequest, upstream: UpstreamModel<'_>, report: &mut Report) -> Option<ThinkingConfig> {
+fn thinking(request: &ChatRequest, upstream: UpstreamModel<'_>, report: &mut DroppedNames) -> Option<ThinkingConfig> {
     let effort = match request.reasoning.as_ref()? {
         // A model that does not reason refuses the whole field.
         ReasoningRequest::Budget(_) if !upstream.reasoning => {
-            report.dropped("reasoning");
+            report.add("reasoning");
             return None;
         }
         ReasoningRequest::Budget(budget) => {
@@ -169,7 +170,7 @@ fn thinking(request: &ChatRequest, upstream: UpstreamModel<'_>, report: &mut Rep
     };
     if !upstream.reasoning {
         if effort != "none" {
-            report.dropped("reasoning_effort");
+            report.add("reasoning_effort");
         }
         return None;
     }
@@ -184,12 +185,12 @@ fn thinking(request: &ChatRequest, upstream: UpstreamModel<'_>, report: &mut Rep
         "high" => ("HIGH", 24_576, true),
         "xhigh" | "max" => ("HIGH", 24_576, false),
         _ => {
-            report.dropped("reasoning_effort");
+            report.add("reasoning_effort");
             return None;
         }
     };
     if !exact {
-        report.dropped("reasoning_effort");
+        report.add("reasoning_effort");
     }
     Some(match Generation::of(upstream.model) {
         Generation::Levels => ThinkingConfig {
@@ -219,7 +220,7 @@ mod tests {
             max_output_default: 1,
             reasoning: reasons,
         };
-        let mut report = Report::default();
+        let mut report = DroppedNames::default();
         let config = encode(&request, upstream, &mut report).unwrap();
         format!("{} {report:?}", serde_json::to_string(&config).unwrap())
     }
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn effort_becomes_a_level_or_a_budget() {
         let effort = |word: &str| ReasoningRequest::Effort(word.to_owned());
-        let reported = r#"Report([Dropped("reasoning_effort")])"#;
+        let reported = r#"DroppedNames([Dropped("reasoning_effort")])"#;
         let rows = [
             (
                 "gemini-3-flash",
@@ -292,7 +293,7 @@ mod tests {
             ("gemini-3-flash", "a lot", "{}", false),
         ];
         for (model, word, wanted, exact) in rows {
-            let report = if exact { "Report([])" } else { reported };
+            let report = if exact { "DroppedNames([])" } else { reported };
             assert_eq!(
                 written(effort(word), model, true),
                 format!("{wanted} {report}"),
@@ -303,10 +304,13 @@ mod tests {
             written(effort("high"), "gemini-2.0-flash", false),
             format!("{{}} {reported}")
         );
-        assert_eq!(written(effort("none"), "gemini-2.0-flash", false), "{} Report([])");
+        assert_eq!(
+            written(effort("none"), "gemini-2.0-flash", false),
+            "{} DroppedNames([])"
+        );
         assert_eq!(
             written(ReasoningRequest::Budget(2_000), "gemini-2.5-pro", true),
-            r#"{"thinkingConfig":{"includeThoughts":true,"thinkingBudget":2000}} Report([])"#
+            r#"{"thinkingConfig":{"includeThoughts":true,"thinkingBudget":2000}} DroppedNames([])"#
         );
     }
 

@@ -11,7 +11,7 @@ use crate::gemini::contents::{self, Content};
 use crate::gemini::generation::{self, GenerationConfig};
 use crate::gemini::model::Generation;
 use crate::gemini::tools::{self, ToolConfig, ToolSet};
-use crate::request::{Dropped, Encoded, Unsupported, UpstreamModel};
+use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel};
 
 /// Writes a request. Model and streaming are in the [`path`](crate::gemini::path), not in the body.
 ///
@@ -21,7 +21,7 @@ use crate::request::{Dropped, Encoded, Unsupported, UpstreamModel};
 /// before Gemini 3, audio output, a bias on tokens.
 pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Result<Encoded, Unsupported> {
     let generation = Generation::of(upstream.model);
-    let mut report = Report::default();
+    let mut report = DroppedNames::default();
     refuse_json_beside_tools(request, generation)?;
     let conversation = contents::encode(request, generation, &mut report)?;
     let mut body = Body {
@@ -39,7 +39,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         body.system_instruction = Some(Content::system(conversation.system));
     }
     if request.user.is_some() {
-        report.dropped("user");
+        report.add("user");
     }
     for (name, value) in &request.extra {
         body.take_extra(name, value.as_str().trim(), &mut report)?;
@@ -47,20 +47,8 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     Ok(Encoded {
         body: serde_json::to_vec(&body).expect("strings, numbers and checked JSON always serialise"),
         headers: Vec::new(),
-        dropped: report.0,
+        dropped: report.into_vec(),
     })
-}
-
-/// What is left out, each name once, in the order it was met.
-#[derive(Debug, Default)]
-pub(super) struct Report(Vec<Dropped>);
-
-impl Report {
-    pub(super) fn dropped(&mut self, name: &str) {
-        if !self.0.iter().any(|d| d.0 == name) {
-            self.0.push(Dropped(name.to_owned()));
-        }
-    }
 }
 
 /// What Gemini cannot say, with the client's parameter to blame.
@@ -91,7 +79,7 @@ struct Body<'a> {
 impl Body<'_> {
     /// Decides on a field the neutral model has no word for: said, refused when the answer would be of another kind without
     /// it, else reported. A `null` is as if it had not been written.
-    fn take_extra(&mut self, name: &str, value: &str, report: &mut Report) -> Result<(), Unsupported> {
+    fn take_extra(&mut self, name: &str, value: &str, report: &mut DroppedNames) -> Result<(), Unsupported> {
         let is_empty = matches!(value, "null" | "{}" | "[]");
         match name {
             _ if value == "null" => {}
@@ -100,7 +88,7 @@ impl Body<'_> {
                 "\"priority\"" => self.service_tier = Some("priority"),
                 "\"default\"" => self.service_tier = Some("standard"),
                 "\"auto\"" => {}
-                _ => report.dropped(name),
+                _ => report.add(name),
             },
             "modalities" if value.contains("audio") => {
                 return Err(cannot("`modalities` with audio (only text comes back)", name));
@@ -109,7 +97,7 @@ impl Body<'_> {
             "audio" | "logit_bias" | "web_search_options" | "functions" if !is_empty => {
                 return Err(cannot(format!("`{name}`"), name));
             }
-            _ => report.dropped(name),
+            _ => report.add(name),
         }
         Ok(())
     }

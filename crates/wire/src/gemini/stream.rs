@@ -260,7 +260,10 @@ impl StreamDecoder {
         }
         if finishes.is_empty() || finishes.len() < self.choices.len() {
             let failure = if self.begun.is_some() && !self.content && finishes.is_empty() {
-                Failure::new(OutcomeClass::BadResponse, "the stream held neither content nor a finish reason")
+                Failure::new(
+                    OutcomeClass::BadResponse,
+                    "the stream held neither content nor a finish reason",
+                )
             } else {
                 Failure::new(OutcomeClass::StreamBroken, "the stream ended before its finish reason")
             };

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use types::chat::{ChatRequest, ToolChoice};
 
-use crate::gemini::request::{Report, cannot};
+use crate::gemini::request::cannot;
+use crate::request::DroppedNames;
 use crate::request::Unsupported;
 
 /// The longest name of a function.
@@ -46,7 +47,7 @@ struct FunctionCallingConfig<'a> {
 }
 
 /// All tools as one set, or none.
-pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut Report) -> Result<Vec<ToolSet<'a>>, Unsupported> {
+pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut DroppedNames) -> Result<Vec<ToolSet<'a>>, Unsupported> {
     if request.tools.is_empty() {
         return Ok(Vec::new());
     }
@@ -59,7 +60,7 @@ pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut Report) -> Resul
             ));
         }
         if tool.cache.is_some() {
-            report.dropped("cache_control");
+            report.add("cache_control");
         }
         function_declarations.push(FunctionDeclaration {
             name: &tool.name,
@@ -74,15 +75,15 @@ pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut Report) -> Resul
 ///
 /// `ANY` holds the model to the schemas anyway. Where the model decides, a tool with `strict` asks for `VALIDATED`: as
 /// `AUTO`, but calls keep to their schemas. There is no word for "one call at most".
-pub(super) fn choice<'a>(request: &'a ChatRequest, report: &mut Report) -> Option<ToolConfig<'a>> {
+pub(super) fn choice<'a>(request: &'a ChatRequest, report: &mut DroppedNames) -> Option<ToolConfig<'a>> {
     if request.tools.is_empty() {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_))) {
-            report.dropped("tool_choice");
+            report.add("tool_choice");
         }
         return None;
     }
     if request.parallel_tool_calls == Some(false) {
-        report.dropped("parallel_tool_calls");
+        report.add("parallel_tool_calls");
     }
     let strict = request.tools.iter().any(|tool| tool.strict == Some(true));
     let (mode, allowed_function_names) = match &request.tool_choice {

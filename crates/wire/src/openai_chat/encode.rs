@@ -11,7 +11,7 @@ use types::chat::{
 use types::dialect::DialectName;
 
 use crate::openai_chat::media;
-use crate::request::{Dropped, Encoded, Unsupported, UpstreamModel};
+use crate::request::{Dropped, DroppedNames, Encoded, Unsupported, UpstreamModel};
 
 /// Writes a request for a provider that speaks this dialect.
 pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Result<Encoded, Unsupported> {
@@ -30,7 +30,8 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     let (fields, left): (Vec<_>, Vec<_>) = request.extra.iter().partition(|(name, _)| !name.contains('['));
     dropped.extend(left.into_iter().map(|(place, _)| Dropped(place.clone())));
     dropped.sort();
-    dropped.dedup();
+    let mut names = DroppedNames::default();
+    dropped.iter().for_each(|d| names.add(&d.0));
     let body = Body {
         request,
         upstream,
@@ -41,7 +42,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     Ok(Encoded {
         body,
         headers: Vec::new(),
-        dropped,
+        dropped: names.into_vec(),
     })
 }
 
