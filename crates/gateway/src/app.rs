@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin::face::AdminFace;
@@ -87,6 +88,7 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     health: Arc<Health>,
     stop: Arc<Notify>,
+    drains: TaskTracker,
     clock: Clock,
     reloader: Option<Reloader>,
     log: Option<(LineWriter, JoinHandle<()>)>,
@@ -116,9 +118,11 @@ impl App {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let stop = Arc::new(Notify::new());
         let bodies = BodyBudget::new(server.bodies_in_flight_max);
+        let drains = TaskTracker::new();
         let engine = Arc::new(Engine {
             clock: setup.clock,
             ids: CallIds::new(),
+            drains: drains.clone(),
             metrics: metrics.clone(),
             call_log: call_log.clone(),
             stop: stop.clone(),
@@ -171,6 +175,7 @@ impl App {
             metrics,
             health,
             stop,
+            drains,
             clock: setup.clock,
             reloader,
             log: Some((writer, thread)),
@@ -185,14 +190,15 @@ impl App {
             snapshot,
             health,
             stop: last_call,
+            drains,
             clock,
             reloader,
             log,
             ..
         } = self;
-        let (data_listen, admin_listen, grace) = {
+        let (data_listen, admin_listen) = {
             let config = &snapshot.load().loaded.config;
-            (config.server.listen, config.admin.listen, config.server.shutdown_grace)
+            (config.server.listen, config.admin.listen)
         };
         let data_listener = bind(data_listen, "server.listen").await?;
         let admin_listener = bind(admin_listen, "admin.listen").await?;
@@ -208,23 +214,25 @@ impl App {
         }
         started(addresses);
 
-        let stopping = CancellationToken::new();
-        {
-            let wait = async {
-                stop.await;
-                stopping.cancel();
-            };
-            tokio::join!(
-                wait,
-                data.accept(&data_listener, stopping.cancelled()),
-                admin.accept(&admin_listener, stopping.cancelled()),
-            );
-        }
-        health.set_draining();
-        // Closed before the draining, so that new connections are refused and go to another instance.
-        drop(data_listener);
-        jobs.shutdown().await;
-        drain(data, &last_call, grace).await;
+        let (stopping, drained) = (CancellationToken::new(), CancellationToken::new());
+        let wait = async {
+            stop.await;
+            stopping.cancel();
+        };
+        let calls = async {
+            data.accept(&data_listener, stopping.cancelled()).await;
+            health.set_draining();
+            // Closed before the draining, so that new connections are refused and go to another instance.
+            drop(data_listener);
+            jobs.shutdown().await;
+            let grace = snapshot.load().loaded.config.server.shutdown_grace;
+            drain(data, &last_call, grace).await;
+            drains.close();
+            let _ = tokio::time::timeout(LAST_WORDS, drains.wait()).await;
+            drained.cancel();
+        };
+        // Operators are answered to the end: `/ready` says that it drains, and the last scrape sees the last calls.
+        tokio::join!(wait, calls, admin.accept(&admin_listener, drained.cancelled()));
         let _ = tokio::time::timeout(LAST_WORDS, admin.shut_down()).await;
         if let Some((writer, _thread)) = log {
             writer.flush();
@@ -302,15 +310,25 @@ pub fn serve(setup: Setup) -> anyhow::Result<()> {
         let routes = app.snapshot.load().routes.len();
         let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let (first, again) = (CancellationToken::new(), CancellationToken::new());
+        let signals = async {
+            for asked in [&first, &again] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                asked.cancel();
             }
+            std::future::pending::<()>().await;
         };
-        app.serve(stop, |at| {
+        let serving = app.serve(first.cancelled(), |at| {
             info!(listen = %at.data, admin = %at.admin, routes, "Listening on http://{} (admin http://{})", at.data, at.admin);
-        })
-        .await
+        });
+        tokio::select! {
+            served = serving => served,
+            // Who asks twice does not want to wait for the drain.
+            () = again.cancelled() => Ok(()),
+            () = signals => unreachable!("signals are listened for until the end"),
+        }
     })
 }

@@ -76,18 +76,12 @@ pub enum FinishReason {
 impl ChatAnswer {
     /// All text of the first choice, joined.
     pub fn text(&self) -> String {
-        let parts = self
-            .choices
-            .first()
-            .map(|c| c.parts.as_slice())
-            .unwrap_or_default();
+        let parts = self.choices.first().map(|c| c.parts.as_slice()).unwrap_or_default();
         parts
             .iter()
             .filter_map(|p| match p {
                 AnswerPart::Text { text } => Some(text.as_str()),
-                AnswerPart::Reasoning(_) | AnswerPart::Refusal { .. } | AnswerPart::ToolCall(_) => {
-                    None
-                }
+                AnswerPart::Reasoning(_) | AnswerPart::Refusal { .. } | AnswerPart::ToolCall(_) => None,
             })
             .collect()
     }

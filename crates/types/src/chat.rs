@@ -333,9 +333,7 @@ impl Part {
             Part::Image { .. } => features.insert(Features::VISION),
             Part::File { .. } => features.insert(Features::DOCUMENTS),
             Part::Audio { .. } => features.insert(Features::AUDIO),
-            Part::ToolResult { content, .. } => {
-                content.iter().for_each(|p| p.add_features(features))
-            }
+            Part::ToolResult { content, .. } => content.iter().for_each(|p| p.add_features(features)),
             Part::Text { .. } | Part::Reasoning(_) | Part::Refusal { .. } | Part::ToolCall(_) => {}
         }
     }

@@ -83,10 +83,7 @@ impl Features {
 
     /// The feature a word stands for.
     pub fn from_word(word: &str) -> Option<Features> {
-        Self::WORDS
-            .iter()
-            .find(|(_, w)| *w == word)
-            .map(|(f, _)| *f)
+        Self::WORDS.iter().find(|(_, w)| *w == word).map(|(f, _)| *f)
     }
 }
 
@@ -107,9 +104,7 @@ mod tests {
             assert!(Features::ALL.contains(*feature));
         }
         assert_eq!(Features::ALL.words().count(), Features::WORDS.len());
-        let set = Features::TOOLS
-            .with(Features::VISION)
-            .without(Features::TOOLS);
+        let set = Features::TOOLS.with(Features::VISION).without(Features::TOOLS);
         assert_eq!(set.words().collect::<Vec<_>>(), ["vision"]);
     }
 }

@@ -65,10 +65,7 @@ pub struct NotATarget(pub String);
 impl TargetId {
     /// Joins the two halves. `provider` must not contain a slash.
     pub fn new(provider: &ProviderId, model: &ModelName) -> TargetId {
-        assert!(
-            !provider.as_str().contains('/'),
-            "a provider's name has no slash"
-        );
+        assert!(!provider.as_str().contains('/'), "a provider's name has no slash");
         let text = format!("{provider}/{model}");
         TargetId {
             slash: provider.as_str().len() as u32,
@@ -165,10 +162,7 @@ mod tests {
     fn a_target_is_split_at_its_first_slash() {
         let id = TargetId::parse("groq/openai/gpt-oss-120b").unwrap();
         assert_eq!((id.provider(), id.model()), ("groq", "openai/gpt-oss-120b"));
-        assert_eq!(
-            TargetId::new(&"groq".into(), &"openai/gpt-oss-120b".into()),
-            id
-        );
+        assert_eq!(TargetId::new(&"groq".into(), &"openai/gpt-oss-120b".into()), id);
         for bad in ["", "gpt-4o", "/x", "x/"] {
             assert!(TargetId::parse(bad).is_err(), "{bad:?}");
         }

@@ -95,20 +95,21 @@ impl AdminFace {
     /// The text of `/metrics`; gauges of state are read at this moment.
     pub fn render(&self) -> String {
         let now = self.clock.now();
-        for (route, index) in self.snapshot.load().targets() {
-            let target = &route.targets[index];
-            let state = lock(&target.state.cell).state(now);
-            target.metrics.breaker.set(match state {
+        let targets = self.snapshot.load().targets();
+        self.metrics.set_states(targets.iter().map(|(route, index)| {
+            let target = &route.targets[*index];
+            let breaker = match lock(&target.state.cell).state(now) {
                 BreakerState::Closed => 0,
                 BreakerState::HalfOpen => 1,
                 BreakerState::Open => 2,
-            });
-            let resting = matches!(
-                route.view(now).status(TargetIx(index as u32), now).admission,
-                Admission::Resting { .. }
-            );
-            target.metrics.resting.set(i64::from(resting));
-        }
+            };
+            let admission = route.view(now).status(TargetIx(*index as u32), now).admission;
+            (
+                &target.facts.id,
+                breaker,
+                matches!(admission, Admission::Resting { .. }),
+            )
+        }));
         self.metrics
             .body_bytes
             .set(i64::try_from(self.bodies.held()).unwrap_or(i64::MAX));

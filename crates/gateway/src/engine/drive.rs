@@ -26,9 +26,7 @@ pub async fn drive(mut run: Box<Run>, output: Output) {
                 Action::Done => {
                     run.finish();
                     if let Some(attempt) = run.take_attempt() {
-                        // The call is recorded; only the connection's reuse is waited for.
-                        drop(run);
-                        attempt.drain().await;
+                        run.drain(attempt);
                     }
                     return;
                 }

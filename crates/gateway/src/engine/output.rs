@@ -102,6 +102,14 @@ pub struct RunningBody {
     comment: Option<Pin<Box<Sleep>>>,
 }
 
+impl std::fmt::Debug for RunningBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningBody")
+            .field("over", &self.run.is_none())
+            .finish()
+    }
+}
+
 impl RunningBody {
     /// A body that goes on with `run` after its head was taken.
     pub fn new(run: Loop, output: Output) -> RunningBody {

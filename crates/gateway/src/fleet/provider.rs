@@ -11,9 +11,10 @@ use policy::target::DomainIx;
 use secrecy::ExposeSecret;
 use types::dialect::DialectName;
 use types::ids::ProviderId;
+use types::time::Now;
 
 use crate::config::topology::ProviderSpec;
-use crate::fleet::memory::Memory;
+use crate::fleet::memory::{Memory, lock};
 use crate::upstream::client::{UpstreamClient, base_headers};
 use crate::upstream::link::Dialer;
 
@@ -101,11 +102,17 @@ impl Provider {
     pub fn uri(&self, path: &str) -> Option<Uri> {
         Uri::try_from(format!("{}{path}", self.base_url)).ok()
     }
-}
 
-impl Provider {
     /// Whether it counts as one of two open providers of a failure domain.
-    pub fn in_trouble(&self, now: types::time::Now) -> bool {
-        crate::fleet::memory::lock(&self.cell).is_open(now)
+    pub fn in_trouble(&self, now: Now) -> bool {
+        lock(&self.cell).is_open(now)
+    }
+
+    /// The operator changed the policies; connections and what was learned stay.
+    pub fn reconfigure(&self, breaker: &BreakerPolicy, rest: &RestPolicy) {
+        lock(&self.cell).reconfigure(*breaker);
+        for credential in &self.credentials {
+            lock(&credential.cell).reconfigure(*rest);
+        }
     }
 }

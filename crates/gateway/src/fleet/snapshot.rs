@@ -57,7 +57,10 @@ impl Snapshot {
             let topology = &loaded.topology;
             let provider = match before.and_then(|b| b.unchanged(spec)) {
                 _ if !spec.enabled => None,
-                Some(unchanged) => Some(unchanged),
+                Some(unchanged) => {
+                    unchanged.reconfigure(&topology.breaker, &topology.rest);
+                    Some(unchanged)
+                }
                 None => {
                     let dialer = match &spec.tls_ca {
                         Some(ca) => dialer

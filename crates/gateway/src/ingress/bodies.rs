@@ -125,7 +125,7 @@ pub async fn read(
             (None, true) => first = Some(data),
             _ => {
                 if let Some(first) = first.take() {
-                    joined.reserve(usize::try_from(expected).unwrap_or(0).max(first.len() + data.len()));
+                    joined.reserve(first.len() + data.len());
                     joined.extend_from_slice(&first);
                 }
                 joined.extend_from_slice(&data);

@@ -10,6 +10,7 @@ use policy::call::facts::CallFacts;
 use wire::request::BadRequest;
 
 use crate::engine::body::RequestBody;
+use crate::engine::call_ids::CallId;
 use crate::engine::drive::drive;
 use crate::engine::output::{self, Loop, Output, RunningBody};
 use crate::engine::run::{Admitted, Engine, Run};
@@ -17,7 +18,7 @@ use crate::fleet::route::Route;
 use crate::fleet::snapshot::{Found, Snapshot};
 use crate::ingress::bodies::{self, BodyBudget, BodyPermit};
 use crate::ingress::hints;
-use crate::ingress::reply::{self, ReplyBody};
+use crate::ingress::reply::{Refusal, ReplyBody};
 
 /// What taking a call needs.
 pub struct ChatFace {
@@ -29,6 +30,28 @@ pub struct ChatFace {
 
 /// Takes one call from its bytes to its answer.
 pub async fn chat(face: &ChatFace, snapshot: Arc<Snapshot>, request: Request<Incoming>) -> Response<ReplyBody> {
+    let id = face.engine.ids.next(face.engine.clock.now().wall);
+    match take_in(face, &snapshot, request, &id).await {
+        Ok(admitted) => answer(face.engine.clone(), admitted).await,
+        Err(mut refusal) => {
+            face.engine
+                .refused(&id.text, refusal.response.status().as_u16(), refusal.code);
+            if let Ok(id) = HeaderValue::from_str(&id.text) {
+                let headers = refusal.response.headers_mut();
+                headers.insert(HeaderName::from_static("x-jumpseat-call-id"), id.clone());
+                headers.insert(HeaderName::from_static("x-request-id"), id);
+            }
+            refusal.response
+        }
+    }
+}
+
+async fn take_in(
+    face: &ChatFace,
+    snapshot: &Snapshot,
+    request: Request<Incoming>,
+    id: &CallId,
+) -> Result<Admitted, Box<Refusal>> {
     let (parts, body) = request.into_parts();
     let server = &snapshot.loaded.config.server;
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
@@ -38,32 +61,22 @@ pub async fn chat(face: &ChatFace, snapshot: Arc<Snapshot>, request: Request<Inc
             param: None,
             code: Some("unsupported_content_encoding"),
         };
-        return reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &complaint);
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &complaint));
     }
-    let (bytes, permit) = match bodies::read(body, server.body_max, server.body_min_rate, &face.bodies).await {
-        Ok(read) => read,
-        Err(error) => {
-            face.engine.metrics.refused.inc();
-            return reply::refuse_body(error);
-        }
-    };
-    match admit(face, &snapshot, &parts.headers, bytes, permit) {
-        Ok(admitted) => answer(face.engine.clone(), admitted).await,
-        Err(refusal) => {
-            face.engine.metrics.refused.inc();
-            *refusal
-        }
-    }
+    let (bytes, permit) = bodies::read(body, server.body_max, server.body_min_rate, &face.bodies)
+        .await
+        .map_err(Refusal::of_body)?;
+    admit(snapshot, &parts.headers, bytes, permit, id)
 }
 
 fn admit(
-    face: &ChatFace,
     snapshot: &Snapshot,
     headers: &HeaderMap,
     bytes: Bytes,
     permit: BodyPermit,
-) -> Result<Admitted, Box<Response<ReplyBody>>> {
-    let bad = |complaint: BadRequest| Box::new(reply::refuse(StatusCode::BAD_REQUEST, &complaint));
+    id: &CallId,
+) -> Result<Admitted, Box<Refusal>> {
+    let bad = |complaint: BadRequest| Refusal::new(StatusCode::BAD_REQUEST, &complaint);
     let body = RequestBody::read(bytes).map_err(bad)?;
     let deadline = hints::deadline(headers).map_err(bad)?;
     let route = find(snapshot, &body.head.model)?;
@@ -77,9 +90,8 @@ fn admit(
         named_target: route.direct,
     };
     let early_headers = snapshot.loaded.config.server.early_headers && body.head.stream;
-    let id = face.engine.ids.next(face.engine.clock.now().wall);
     Ok(Admitted {
-        id: id.text,
+        id: id.text.clone(),
         route,
         body,
         permit,
@@ -89,7 +101,7 @@ fn admit(
     })
 }
 
-fn find(snapshot: &Snapshot, model: &str) -> Result<Arc<Route>, Box<Response<ReplyBody>>> {
+fn find(snapshot: &Snapshot, model: &str) -> Result<Arc<Route>, Box<Refusal>> {
     match snapshot.find(model) {
         Found::Route(route) => Ok(route),
         Found::Nothing(nearest) => {
@@ -109,7 +121,7 @@ fn find(snapshot: &Snapshot, model: &str) -> Result<Arc<Route>, Box<Response<Rep
                 param: Some("model".into()),
                 code: Some("model_not_found"),
             };
-            Err(Box::new(reply::refuse(StatusCode::NOT_FOUND, &complaint)))
+            Err(Refusal::new(StatusCode::NOT_FOUND, &complaint))
         }
     }
 }
@@ -129,7 +141,7 @@ async fn answer(engine: Arc<Engine>, admitted: Admitted) -> Response<ReplyBody> 
             param: None,
             code: Some("internal_error"),
         };
-        return reply::refuse(StatusCode::INTERNAL_SERVER_ERROR, &complaint);
+        return Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &complaint).response;
     };
     if stream && head.status == StatusCode::OK {
         return Response::from_parts(*head, ReplyBody::Running(RunningBody::new(run, output)));

@@ -47,11 +47,12 @@ impl Face {
         let method = request.method().clone();
         let path = request.uri().path();
         match path {
-            "/v1/chat/completions" => match method {
+            // Also without the version: base URLs are written both ways.
+            "/v1/chat/completions" | "/chat/completions" => match method {
                 Method::POST => chat(&self.chat, self.snapshot.load_full(), request).await,
                 _ => not_allowed("POST"),
             },
-            "/v1/models" => match method {
+            "/v1/models" | "/models" => match method {
                 Method::GET => reply::json(StatusCode::OK, models::list(self.snapshot.load().topology())),
                 _ => not_allowed("GET"),
             },

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ struct Calls {
     origin: Instant,
     /// Milliseconds from `origin` to the end of the last call.
     last_end_ms: AtomicU64,
+    /// HTTP/2 talks between calls too: a byte is no sign of a head to come.
+    multiplexed: AtomicBool,
 }
 
 /// A call under way; over when dropped.
@@ -48,17 +50,25 @@ impl Busy {
             under_way: AtomicUsize::new(0),
             origin: Instant::now(),
             last_end_ms: AtomicU64::new(0),
+            multiplexed: AtomicBool::new(false),
         }))
     }
 
     /// A call begins.
-    pub fn begin(&self) -> BusyCall {
+    pub fn begin(&self, version: http::Version) -> BusyCall {
+        if version == http::Version::HTTP_2 {
+            self.0.multiplexed.store(true, Ordering::Relaxed);
+        }
         self.0.under_way.fetch_add(1, Ordering::Relaxed);
         BusyCall(self.clone())
     }
 
     fn is_busy(&self) -> bool {
         self.0.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        self.0.multiplexed.load(Ordering::Relaxed)
     }
 
     fn last_end(&self) -> Instant {
@@ -154,7 +164,7 @@ impl<IO: Read + Unpin> Read for ConnectionGuard<IO> {
         let this = &mut *self;
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if !this.busy.is_busy() {
+                if !this.busy.is_busy() && !this.busy.is_multiplexed() {
                     this.head_since.get_or_insert_with(Instant::now);
                 }
                 Poll::Ready(read)

@@ -16,6 +16,7 @@ use crate::engine::output::RunningBody;
 use crate::ingress::bodies::BodyError;
 
 /// The body of every answer.
+#[derive(Debug)]
 pub enum ReplyBody {
     /// Whole; `None` once it was given.
     Whole(Option<Bytes>),
@@ -76,31 +77,47 @@ pub fn refuse(status: StatusCode, complaint: &BadRequest) -> Response<ReplyBody>
     response
 }
 
-/// A body that could not be read.
-pub fn refuse_body(error: BodyError) -> Response<ReplyBody> {
-    let (status, code) = match error {
-        BodyError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
-        BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-        BodyError::Broken => (StatusCode::BAD_REQUEST, "incomplete_body"),
-        BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-    };
-    let complaint = BadRequest {
-        message: error.to_string(),
-        param: None,
-        code: Some(code),
-    };
-    if error == BodyError::NoMemory {
-        // Shedding passes: the SDKs may come back.
-        let mut response = json(status, errors::bad_request(&complaint));
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return response;
+/// A refusal of a call, with its code for the log.
+#[derive(Debug)]
+pub struct Refusal {
+    /// For the client.
+    pub response: Response<ReplyBody>,
+    /// One word.
+    pub code: &'static str,
+}
+
+impl Refusal {
+    /// A refusal of what the client sent.
+    pub fn new(status: StatusCode, complaint: &BadRequest) -> Box<Refusal> {
+        Box::new(Refusal {
+            response: refuse(status, complaint),
+            code: complaint.code.unwrap_or("invalid_request"),
+        })
     }
-    let mut response = refuse(status, &complaint);
-    // What is left of the body is not read.
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+
+    /// A body that could not be read.
+    pub fn of_body(error: BodyError) -> Box<Refusal> {
+        let (status, code) = match error {
+            BodyError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            BodyError::Broken => (StatusCode::BAD_REQUEST, "incomplete_body"),
+            BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        };
+        let complaint = BadRequest {
+            message: error.to_string(),
+            param: None,
+            code: Some(code),
+        };
+        let mut refusal = Refusal::new(status, &complaint);
+        let headers = refusal.response.headers_mut();
+        if error == BodyError::NoMemory {
+            // Shedding passes: the SDKs may come back.
+            headers.remove("x-should-retry");
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        } else {
+            // What is left of the body is not read.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        refusal
+    }
 }

@@ -145,8 +145,8 @@ impl<A: Answer> Server<A> {
     {
         let (face, busy) = (self.face.clone(), Busy::default());
         let guarded = busy.clone();
-        let service = service_fn(move |request| {
-            let call = busy.begin();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let call = busy.begin(request.version());
             let answer = face.clone().answer(request);
             async move { Ok::<_, Infallible>(answer.await.map(|body| Tracked { body, _call: call })) }
         });

@@ -96,10 +96,19 @@ impl Reloader {
             warn!("{notice}");
         }
         let before = self.snapshot.load_full();
-        if before.loaded.config.server.listen != loaded.config.server.listen
-            || before.loaded.config.admin.listen != loaded.config.admin.listen
-        {
-            warn!("A changed `listen` address takes effect at the next start");
+        let (old, new) = (&before.loaded.config, &loaded.config);
+        let kept = [
+            ("server.listen", old.server.listen != new.server.listen),
+            ("admin.listen", old.admin.listen != new.admin.listen),
+            ("server.header_max", old.server.header_max != new.server.header_max),
+            ("server.header_timeout", old.server.header_timeout != new.server.header_timeout),
+            ("server.idle_timeout", old.server.idle_timeout != new.server.idle_timeout),
+            ("server.bodies_in_flight_max", old.server.bodies_in_flight_max != new.server.bodies_in_flight_max),
+            ("server.workers", old.server.workers != new.server.workers),
+            ("log", old.log != new.log),
+        ];
+        for (key, _) in kept.into_iter().filter(|(_, changed)| *changed) {
+            warn!("The changed `{key}` takes effect at the next start");
         }
         let next = Snapshot::build(loaded, &self.dialer, &self.memory, &self.metrics, Some(&before))?;
         let generation = next.generation;

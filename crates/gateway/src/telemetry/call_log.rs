@@ -6,8 +6,6 @@ use jiff::fmt::temporal::DateTimePrinter;
 use serde::Serialize;
 use types::time::UnixMillis;
 
-use crate::telemetry::line_writer::LineWriter;
-
 /// What a call came to.
 #[derive(Debug, Serialize)]
 pub struct CallLine<'a> {
@@ -54,6 +52,21 @@ pub struct CallLine<'a> {
     /// What translation left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<&'a str>,
+}
+
+/// A call that was refused before any route was looked at or tried.
+#[derive(Debug, Serialize)]
+pub struct RefusalLine<'a> {
+    /// RFC 3339, milliseconds, UTC.
+    pub ts: String,
+    /// Always `refusal`.
+    pub kind: &'static str,
+    /// The call's id.
+    pub request_id: &'a str,
+    /// Status given to the client.
+    pub status: u16,
+    /// The error's code, as the client was given it.
+    pub code: &'static str,
 }
 
 /// What an attempt came to.
@@ -116,12 +129,13 @@ pub fn millis(d: std::time::Duration) -> f64 {
     (d.as_nanos() as f64 / 1000.0).round() / 1000.0
 }
 
-/// Writes a line as JSON.
-pub fn write<T: Serialize>(writer: &LineWriter, line: &T) {
-    let mut bytes = Vec::with_capacity(512);
-    if serde_json::to_writer(&mut bytes, line).is_ok() {
-        bytes.push(b'\n');
-        writer.write(bytes);
+/// Adds a line as JSON.
+pub fn append<T: Serialize>(lines: &mut Vec<u8>, line: &T) {
+    lines.reserve(512);
+    let before = lines.len();
+    match serde_json::to_writer(&mut *lines, line) {
+        Ok(()) => lines.push(b'\n'),
+        Err(_) => lines.truncate(before),
     }
 }
 

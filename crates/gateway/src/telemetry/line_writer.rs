@@ -5,9 +5,9 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that may wait. At 500 bytes a line this bounds the queue to about 8 MB.
 const QUEUE_LEN_MAX: usize = 16_384;
@@ -15,6 +15,9 @@ const QUEUE_LEN_MAX: usize = 16_384;
 const BATCH_BYTES: usize = 64 * 1024;
 /// How long the first line of a batch waits for company: one wake-up then serves many calls.
 const BATCH_WAIT: Duration = Duration::from_millis(5);
+
+/// How long a flush waits for a sink that takes nothing.
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
 /// The sending end; cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub struct LineWriter {
 
 #[derive(Debug)]
 enum Message {
-    Line(Vec<u8>),
+    Lines(Vec<u8>),
     /// Write out what is there and answer.
     Flush(SyncSender<()>),
 }
@@ -43,20 +46,29 @@ impl LineWriter {
         (LineWriter { lines, shed }, thread)
     }
 
-    /// Queues one line, its line feed included.
-    pub fn write(&self, line: Vec<u8>) {
-        if self.lines.try_send(Message::Line(line)).is_err() {
-            self.shed.fetch_add(1, Ordering::Relaxed);
+    /// Queues lines, their line feeds included.
+    pub fn write(&self, lines: Vec<u8>) {
+        let count = count(&lines);
+        if self.lines.try_send(Message::Lines(lines)).is_err() {
+            self.shed.fetch_add(count, Ordering::Relaxed);
         }
     }
 
-    /// Returns when everything queued before is written.
+    /// Returns when everything queued before is written, or after a second: nobody may be reading the other end of a
+    /// pipe, and a process that is told to stop must stop.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.lines.send(Message::Flush(done)).is_ok() {
-            // The writer is gone only at exit; then there is nothing left to wait for.
-            let _ = wait.recv();
+        let begun = Instant::now();
+        let mut message = Message::Flush(done);
+        while let Err(TrySendError::Full(unsent)) = self.lines.try_send(message) {
+            if begun.elapsed() > FLUSH_WAIT {
+                return;
+            }
+            message = unsent;
+            std::thread::sleep(BATCH_WAIT);
         }
+        // An error means that the writer is gone: then there is nothing left to wait for.
+        let _ = wait.recv_timeout(FLUSH_WAIT);
     }
 
     /// Lines shed since the start: the queue was full or the sink refused them.
@@ -69,16 +81,14 @@ fn write_batches(queue: Receiver<Message>, mut sink: Box<dyn Write + Send>, shed
     let mut batch = Vec::with_capacity(BATCH_BYTES);
     while let Ok(first) = queue.recv() {
         let mut waiting_for_flush = Vec::new();
-        let mut lines = 0u64;
-        if matches!(first, Message::Line(_)) {
+        if matches!(first, Message::Lines(_)) {
             std::thread::sleep(BATCH_WAIT);
         }
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Line(line) => {
-                    batch.extend_from_slice(&line);
-                    lines += 1;
+                Message::Lines(some) => {
+                    batch.extend_from_slice(&some);
                 }
                 Message::Flush(done) => waiting_for_flush.push(done),
             }
@@ -89,13 +99,17 @@ fn write_batches(queue: Receiver<Message>, mut sink: Box<dyn Write + Send>, shed
             };
         }
         if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
-            shed.fetch_add(lines, Ordering::Relaxed);
+            shed.fetch_add(count(&batch), Ordering::Relaxed);
         }
         batch.clear();
         for done in waiting_for_flush {
             let _ = done.send(());
         }
     }
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[cfg(test)]

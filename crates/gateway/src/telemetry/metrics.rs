@@ -2,7 +2,8 @@
 //!
 //! Names follow the OpenTelemetry GenAI conventions where one exists (`gen_ai_client_operation_duration`,
 //! `gen_ai_client_token_usage`, `gen_ai_server_time_to_first_token`); the rest begin with `jumpseat_`.
-//! Labels come from the configuration alone, never from a request, so their number is bounded.
+//! Labels come from the configuration; of the targets that clients name themselves the first few hundred have their own, the
+//! rest share one.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -300,9 +301,21 @@ impl Metrics {
             output_tokens: tokens("output"),
             cached_tokens: tokens("cached_input"),
             in_flight: self.attempts_in_flight.get_or_create_owned(&label),
-            breaker: self.breaker.get_or_create_owned(&label),
             breaker_opened: self.breaker_opened.get_or_create_owned(&label),
-            resting: self.resting.get_or_create_owned(&label),
+        }
+    }
+
+    /// Sets the gauges of state, for the targets that are now and for no others: one that left the configuration leaves here
+    /// too. `breaker` is 0 closed, 1 half-open, 2 open.
+    pub fn set_states<'a>(&self, states: impl Iterator<Item = (&'a types::ids::TargetId, i64, bool)>) {
+        self.breaker.clear();
+        self.resting.clear();
+        for (target, breaker, resting) in states {
+            let label = TargetLabel {
+                target: target.as_str().to_owned(),
+            };
+            self.breaker.get_or_create(&label).set(breaker);
+            self.resting.get_or_create(&label).set(i64::from(resting));
         }
     }
 
@@ -394,12 +407,8 @@ pub struct TargetMetrics {
     pub cached_tokens: Counter,
     /// Attempts under way.
     pub in_flight: Gauge,
-    /// Breaker state, set when scraped.
-    pub breaker: Gauge<i64, AtomicI64>,
     /// Times its breaker opened.
     pub breaker_opened: Counter,
-    /// Resting, set when scraped.
-    pub resting: Gauge<i64, AtomicI64>,
 }
 
 impl TargetMetrics {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use jumpseat_gateway::clock::Clock;
+use jumpseat_gateway::fleet::memory::lock;
 use tokio::time::{Instant, sleep};
+use types::time::UnixMillis;
 
 use crate::house::{DIALECTS, House, NAMES, chat, indent, provider, three};
 
@@ -220,6 +223,69 @@ async fn a_health_check_that_succeeds_lets_the_next_call_probe_at_once_and_close
         sleep(Duration::from_secs(60)).await;
         assert_eq!(checks(), asked, "{dialect}: who is well is not asked");
     }
+}
+
+const CHECKED: &str = "checks: { interval: 5s }\nbreaker: { open: 5m, open_max: 10m }\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_provider_delays_no_other_ones_health_check() {
+    let house = House::new(&NAMES, &format!("{CHECKED}{}", three("openai_chat", ROUTE)));
+    house.check_health();
+    house.always("second", "503");
+    open(&house).await;
+    house.always("primary", "silence");
+    house.always("second", "ok");
+    for name in ["primary/alpha", "second/beta"] {
+        assert_eq!(house.metric(&["jumpseat_breaker_state{", name]), 2.0, "{name}");
+    }
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(house.metric(&["jumpseat_breaker_state{", "second/beta"]), 1.0);
+    // Nor its own: the check that is given up is followed by the next one.
+    house.always("primary", "ok");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(house.metric(&["jumpseat_breaker_state{", "primary/alpha"]), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_with_many_open_targets_is_asked_once_a_round() {
+    let route = "tiers: [{ targets: [primary/alpha] }, { targets: [primary/omega] }, { targets: [second/beta] }]";
+    let house = House::new(&NAMES, &format!("{CHECKED}{}", three("openai_chat", route)));
+    house.check_health();
+    open(&house).await;
+    let asked = || house.fake("primary").log().entries().len() - house.attempts("primary");
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(asked(), 2);
+    house.always("primary", "ok");
+    sleep(Duration::from_secs(5)).await;
+    for name in ["primary/alpha", "primary/omega"] {
+        assert_eq!(house.metric(&["jumpseat_breaker_state{", name]), 1.0, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_could_not_be_connected_to_is_back_with_its_next_health_check() {
+    let house = House::new(&NAMES, &format!("{CHECKED}{}", three("openai_chat", ROUTE)));
+    // Begun at the same paused moment as the house's own.
+    let clock = Clock::starting_at(UnixMillis(0));
+    house.check_health();
+    let provider = house.app.snapshot.load().providers[0].clone().unwrap();
+    for _ in 0..3 {
+        lock(&provider.cell).connect_failed(clock.now());
+    }
+    let reply = house.call(&chat("chat", false)).await;
+    assert_eq!(reply.header("x-jumpseat-target"), "second/beta", "left out");
+    assert_eq!(
+        house.metric(&["jumpseat_breaker_state{", "primary/alpha"]),
+        0.0,
+        "though its target's own breaker is closed"
+    );
+    sleep(Duration::from_millis(5_100)).await;
+    let reply = house.call(&chat("chat", false)).await;
+    assert_eq!(reply.header("x-jumpseat-target"), "primary/alpha");
+    let asked = || house.fake("primary").log().entries().len() - house.attempts("primary");
+    assert_eq!(asked(), 1);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(asked(), 1, "who is well is not asked");
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,77 @@ async fn a_forbidden_key_rests_at_that_target_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_whose_quota_is_spent_leaves_the_key_to_the_providers_other_models() {
+    let yaml =
+        three("gemini", ROUTE) + "  other:\n    tiers: [{ targets: [primary/omega] }, { targets: [second/beta] }]\n";
+    let house = House::new(&NAMES, &yaml);
+    let spent = crate::house::behave(r#"{"error": "gemini.quota_per_day"}"#);
+    house.fake("primary").script().always("alpha", spent);
+    let reply = house.call(&chat("chat", false)).await;
+    assert_eq!(reply.header("x-jumpseat-fallback-reason"), "quota_exhausted");
+    let reply = house.call(&chat("chat", false)).await;
+    assert_eq!(reply.header("x-jumpseat-fallback-reason"), "resting");
+    let reply = house.call(&chat("other", false)).await;
+    assert_eq!(reply.header("x-jumpseat-target"), "primary/omega");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_says_nothing_of_its_key_leaves_the_next_call_to_probe_it() {
+    // 401 rests the key everywhere, 403 at that target alone; neither may be held by a call whose end says nothing.
+    for refusal in ["401", "403"] {
+        for ending in ["400", "503", "silence"] {
+            let name = format!("{refusal}, then {ending}");
+            let house = House::new(&NAMES, &three("openai_chat", ROUTE));
+            house.steps("primary", &[refusal], ending);
+            let reply = house.call(&chat("chat", false)).await;
+            assert_eq!(reply.header("x-jumpseat-fallback-reason"), "auth", "{name}");
+            sleep(Duration::from_secs(601)).await;
+            let before = house.attempts("primary");
+            let probing = chat("chat", false);
+            // Who meets silence leaves.
+            let _ = tokio::time::timeout(Duration::from_millis(900), house.call(&probing)).await;
+            assert!(house.attempts("primary") > before, "{name}: it was probed");
+            house.always("primary", "ok");
+            let reply = house.call(&chat("chat", false)).await;
+            assert_eq!(reply.header("x-jumpseat-target"), "primary/alpha", "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_of_itself_is_tried_again_with_the_same_key() {
+    let house = House::new(&NAMES, &three("openai_chat", ROUTE));
+    house.steps("primary", &["401", "503"], "ok");
+    house.call(&chat("chat", false)).await;
+    sleep(Duration::from_secs(601)).await;
+    let reply = house.call(&chat("chat", false)).await;
+    assert_eq!(reply.header("x-jumpseat-target"), "primary/alpha", "{reply:?}");
+    assert_eq!(house.attempts("primary"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_asks_with_a_key_that_does_not_rest() {
+    for dialect in DIALECTS {
+        let yaml = format!(
+            "checks: {{ interval: 5s }}\nbreaker: {{ open: 5m, open_max: 10m }}\n{}",
+            with_keys(dialect, &format!("{WRONG}, {GOOD}"), ROUTE)
+        );
+        let house = House::new(&NAMES, &yaml);
+        house.check_health();
+        house.call(&chat("chat", false)).await;
+        house.always("primary", "503");
+        for _ in 0..3 {
+            house.call(&chat("chat", false)).await;
+        }
+        let state = || house.metric(&["jumpseat_breaker_state{", "primary/alpha"]);
+        assert_eq!(state(), 2.0, "{dialect}: open");
+        house.always("primary", "ok");
+        sleep(Duration::from_secs(6)).await;
+        assert_eq!(state(), 1.0, "{dialect}: half-open");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_every_key_is_refused_the_client_is_not_told_that_its_own_was() {
     for dialect in DIALECTS {
         for stream in [false, true] {

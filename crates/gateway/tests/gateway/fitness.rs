@@ -145,7 +145,7 @@ async fn an_answer_that_a_filter_ended_is_replaced_where_the_route_says_so() {
         let reply = house.call(&chat("chat", true)).await;
         assert_eq!(reply.heard().finish.as_deref(), Some("content_filter"), "{dialect}");
         // Held back, none of its words are.
-        let keys = "on_content_filter: fallback\n    on_stream_failure: { hold_back: 64KB }";
+        let keys = "on_content_filter: fallback\non_stream_failure: { hold_back: 64KB }";
         let house = House::new(&NAMES, &windows(dialect, [None; 3], keys));
         house.always("primary", "content-filter-finish");
         let reply = house.call(&chat("chat", true)).await;

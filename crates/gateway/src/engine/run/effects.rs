@@ -6,6 +6,7 @@
 use policy::breaker::{CallTag, Permit, Transition, Verdict};
 use policy::call::action::{Effect, Launch};
 use policy::rest::RestNews;
+use policy::view;
 use tracing::{info, warn};
 use types::ids::{AttemptNo, TargetIx};
 use types::outcome::Scope;
@@ -79,6 +80,14 @@ impl Run {
                 }
                 lock(&target.state.cell).recovered(credential);
             }
+            Effect::CredentialReleased { target, credential } => {
+                let target = self.route.target(target);
+                if let Some(known) = target.provider.credentials.get(credential.0 as usize) {
+                    lock(&known.cell).release();
+                }
+                lock(&target.state.cell).release_credential(credential);
+            }
+            Effect::ProviderReleased { target } => lock(&self.route.target(target).provider.cell).release(),
             Effect::ConnectFailed { target } => {
                 let provider = &self.route.target(target).provider;
                 let mut cell = lock(&provider.cell);
@@ -110,20 +119,14 @@ impl Run {
     }
 }
 
-/// Leave for an attempt from everyone who has a say: the provider, the credential, the target.
+/// Leave for an attempt from everyone who has a say. Their locks are taken in the order in which the route's view takes
+/// them.
 pub(super) fn admit(target: &Target, launch: &Launch, now: Now) -> Option<Permit> {
-    if !lock(&target.provider.cell).admit(now, launch.forced) {
-        return None;
-    }
     let credential = target.provider.credentials.get(launch.credential.0 as usize)?;
-    if !lock(&credential.cell).admit(now, launch.forced) {
-        return None;
-    }
+    let mut provider = lock(&target.provider.cell);
     let mut cell = lock(&target.state.cell);
-    if !cell.admit_credential(launch.credential, now, launch.forced) {
-        return None;
-    }
-    cell.admit(now, launch.forced)
+    let mut credential = lock(&credential.cell);
+    view::admit(&mut cell, &mut provider, &mut credential, launch, now)
 }
 
 /// Gives a permit back and passes the news on to the provider's breaker.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use policy::breaker::{Permit, Verdict};
@@ -19,6 +20,7 @@ use policy::call::facts::CallFacts;
 use policy::route::{OnContentFilter, OnStreamFailure};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 use types::ids::AttemptNo;
 use types::outcome::{Failure, OutcomeClass};
@@ -35,10 +37,14 @@ use crate::engine::run::head::parts;
 use crate::fleet::memory::lock;
 use crate::fleet::route::Route;
 use crate::ingress::bodies::BodyPermit;
+use crate::telemetry::call_log::{self, RefusalLine, timestamp};
 use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::attempt::{Attempt, Details, Progress};
 use crate::upstream::order::Order;
+
+/// What may precede a stream's first content, beside what `hold_back` asks to be held. Beyond it the stream is `bad_response`.
+const HELD_PREAMBLE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What every call needs of the house.
 pub struct Engine {
@@ -50,8 +56,32 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Where call and attempt lines go; `None` when `log.calls` is off.
     pub call_log: Option<LineWriter>,
+    /// Ends of answers that are still being read.
+    pub drains: TaskTracker,
     /// Notified when the time for draining is over: calls still under way end with an error.
     pub stop: Arc<Notify>,
+}
+
+impl Engine {
+    /// Tells of a call that was refused before it ran.
+    pub fn refused(&self, id: &str, status: u16, code: &'static str) {
+        self.metrics.refused.inc();
+        if let Some(log) = &self.call_log {
+            let ts = timestamp(self.clock.now().wall);
+            let mut line = Vec::new();
+            call_log::append(
+                &mut line,
+                &RefusalLine {
+                    ts,
+                    kind: "refusal",
+                    request_id: id,
+                    status,
+                    code,
+                },
+            );
+            log.write(line);
+        }
+    }
 }
 
 /// A call as ingress hands it over.
@@ -89,8 +119,11 @@ pub struct Run {
     actions: VecDeque<Action>,
     permits: Vec<(AttemptNo, Permit)>,
     tracks: Vec<Track>,
+    /// Log lines that go out together.
+    lines: Vec<u8>,
     /// Ready for the client, kept until the commit.
     held: Vec<Bytes>,
+    held_bytes: usize,
     transcript: Option<Transcript>,
     head_sent: bool,
     first_content: Option<Mono>,
@@ -143,7 +176,9 @@ impl Run {
             actions: VecDeque::new(),
             permits: Vec::new(),
             tracks: Vec::with_capacity(1),
+            lines: Vec::new(),
             held: Vec::new(),
+            held_bytes: 0,
             transcript,
             head_sent: admitted.early_headers,
             first_content: None,
@@ -243,6 +278,7 @@ impl Run {
             counted: true,
         });
         self.held.clear();
+        self.held_bytes = 0;
         let answer_id = format!("chatcmpl-{}", self.id);
         let Some(body) = &self.body else {
             unreachable!("the body is kept while another attempt may need it")
@@ -279,6 +315,15 @@ impl Run {
         }
     }
 
+    /// Reads what stands behind an answer's end, so that its connection can be used again. Most providers have sent it
+    /// already; the client does not wait for the others.
+    pub fn drain(&self, attempt: Box<Attempt>) {
+        let mut drain = Box::pin(attempt.drain());
+        if drain.as_mut().now_or_never().is_none() {
+            self.engine.drains.spawn(drain);
+        }
+    }
+
     /// The attempt that is left, to be drained.
     pub fn take_attempt(&mut self) -> Option<Box<Attempt>> {
         self.attempt.take()
@@ -309,7 +354,18 @@ impl Run {
                     return self.tell_filtered(attempt, now);
                 }
                 if !committed && !chunk.bytes.is_empty() {
+                    self.held_bytes += chunk.bytes.len();
                     self.held.push(chunk.bytes.clone());
+                    if self.held_bytes > self.held_bytes_max() {
+                        let message = "the stream went on for ever without content";
+                        let failure = Failure::new(OutcomeClass::BadResponse, message);
+                        let event = AttemptEvent::Failed {
+                            attempt,
+                            failure,
+                            reused_connection_died: false,
+                        };
+                        return self.tell_failure(event, now);
+                    }
                 }
                 match chunk.content {
                     Some(bytes) => {
@@ -460,6 +516,14 @@ impl Run {
             },
             now,
         );
+    }
+
+    fn held_bytes_max(&self) -> usize {
+        let asked = match self.route.policy.on_stream_failure {
+            OnStreamFailure::HoldBack { bytes } => usize::try_from(bytes).unwrap_or(usize::MAX),
+            OnStreamFailure::Error | OnStreamFailure::Resume => 0,
+        };
+        asked.saturating_add(HELD_PREAMBLE_BYTES_MAX)
     }
 
     fn keep_details(&mut self, attempt: AttemptNo, details: Details) {

@@ -52,10 +52,12 @@ impl Run {
             target.metrics.output_tokens.inc_by(usage.output);
             target.metrics.cached_tokens.inc_by(usage.cached_input);
         }
-        let Some(log) = &self.engine.call_log else { return };
+        if self.engine.call_log.is_none() {
+            return;
+        }
         let credential = target.provider.credentials.get(track.launch.credential.0 as usize);
-        call_log::write(
-            log,
+        call_log::append(
+            &mut self.lines,
             &AttemptLine {
                 ts: timestamp(now.wall),
                 kind: "attempt",
@@ -78,6 +80,18 @@ impl Run {
                 output_tokens: usage.map(|u| u.output),
             },
         );
+        // A good attempt's line goes with its call's, which follows at once; a failed one's does not wait for what comes next.
+        if class != OutcomeClass::Success {
+            self.write_lines();
+        }
+    }
+
+    fn write_lines(&mut self) {
+        if let Some(log) = &self.engine.call_log
+            && !self.lines.is_empty()
+        {
+            log.write(std::mem::take(&mut self.lines));
+        }
     }
 
     /// Writes the call's line and counts it; once.
@@ -104,12 +118,14 @@ impl Run {
         {
             self.route.metrics.served(track.launch.tier + 1);
         }
-        let Some(log) = &self.engine.call_log else { return };
+        if self.engine.call_log.is_none() {
+            return;
+        }
         let target = last.map(|t| self.route.target(t.launch.target));
         let usage = self.tracks.iter().filter_map(|t| t.details.usage).fold(None, add_usage);
         let dropped = last.and_then(|t| join_dropped(&t.details.dropped));
-        call_log::write(
-            log,
+        call_log::append(
+            &mut self.lines,
             &CallLine {
                 ts: timestamp(now.wall),
                 kind: "call",
@@ -134,6 +150,7 @@ impl Run {
                 dropped: dropped.as_deref(),
             },
         );
+        self.write_lines();
     }
 
     pub(super) fn summaries(&self) -> Vec<AttemptSummary> {
