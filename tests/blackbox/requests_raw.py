@@ -25,7 +25,6 @@ LENGTH = f"content-length: {len(GOOD)}"
 # A 4xx or a closed connection.
 BROKEN = [
     ("length and chunked", lines(LENGTH, "transfer-encoding: chunked", body="0\r\n\r\n" + SECOND)),
-    ("chunked and length", lines("transfer-encoding: chunked", "content-length: 4", body=chunk(GOOD) + "0\r\n\r\n" + SECOND)),
     ("two lengths that differ", lines(LENGTH, "content-length: 0", body=GOOD + SECOND)),
     ("a list of lengths", lines(f"content-length: {len(GOOD)}, 0", body=GOOD + SECOND)),
     ("a length below zero", lines("content-length: -1", body=GOOD)),
@@ -56,6 +55,8 @@ BROKEN = [
 ]
 # Odd, and read alike by everyone: an answer is right too, as long as it is one and nothing is smuggled.
 ODD = [
+    # RFC 9112, 6.3: the length is ignored, and the connection ends after the answer.
+    ("chunked and length", lines("transfer-encoding: chunked", "content-length: 4", body=chunk(GOOD) + "0\r\n\r\n" + SECOND)),
     ("chunked twice", lines("transfer-encoding: chunked, chunked", body=chunk(GOOD) + "0\r\n\r\n")),
     ("a chunk with an extension", lines("transfer-encoding: chunked", body=f"{len(GOOD):x};a=b\r\n{GOOD}\r\n0\r\n\r\n")),
     ("trailers", lines("transfer-encoding: chunked", body=chunk(GOOD) + "0\r\nx-trailer: 1\r\n\r\n")),

@@ -1,4 +1,4 @@
-//! Delivery: how an answer's bytes go out and where they stop. [`plan`] decides, [`Delivery`] (the response body) acts.
+//! Delivery: how an answer's bytes go out and where they stop. `plan` decides, [`Delivery`] (the response body) acts.
 //!
 //! Every piece is flushed on its own: after each one the body says "pending" once, so that hyper writes what it has.
 

@@ -1,4 +1,4 @@
-//! What an attempt's end means, neutral of provider. DESIGN section 4 is the table these words come from.
+//! What an attempt's end means, neutral of provider. What follows from each stands in docs/reliability.md.
 
 use std::time::Duration;
 

@@ -103,8 +103,7 @@ pub async fn read(
     }
     let begun = Instant::now();
     let mut read = 0u64;
-    let mut first: Option<Bytes> = None;
-    let mut joined = BytesMut::new();
+    let mut gathered = Gathered::expecting(expected);
     loop {
         // Each frame pushes the deadline back by what it brought: a steady slow client may finish, a dripping one not.
         let deadline = begun + PACE_GRACE + Duration::from_secs(read / pace.max(1));
@@ -120,17 +119,82 @@ pub async fn read(
             return Err(BodyError::TooLong { limit });
         }
         permit.grow(data.len() as u64)?;
-        match (&first, joined.is_empty()) {
-            // Most bodies come in one piece, which is then not copied.
-            (None, true) => first = Some(data),
-            _ => {
-                if let Some(first) = first.take() {
-                    joined.reserve(first.len() + data.len());
-                    joined.extend_from_slice(&first);
-                }
-                joined.extend_from_slice(&data);
-            }
+        gathered.add(data);
+    }
+    Ok((gathered.whole(), permit))
+}
+
+/// Pieces of a body in few copies and little slack: a buffer that doubled would take twice the body, and a list of the pieces
+/// as they come would take more than the body where they are tiny.
+struct Gathered {
+    blocks: Vec<Bytes>,
+    tail: BytesMut,
+    expected: usize,
+    block: usize,
+}
+
+/// Bodies announced as no longer than this are read into one buffer of their length.
+const ONE_BUFFER_MAX: usize = 1024 * 1024;
+/// Longer ones, and those whose length is not told, into blocks of this.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+impl Gathered {
+    fn expecting(bytes: u64) -> Gathered {
+        let expected = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let block = if (1..=ONE_BUFFER_MAX).contains(&expected) {
+            expected
+        } else {
+            BLOCK_BYTES
+        };
+        Gathered {
+            blocks: Vec::new(),
+            tail: BytesMut::new(),
+            expected,
+            block,
         }
     }
-    Ok((first.unwrap_or_else(|| joined.freeze()), permit))
+
+    fn add(&mut self, data: Bytes) {
+        if self.blocks.is_empty() && self.tail.is_empty() && data.len() >= self.expected.max(1) {
+            // Most bodies come in one piece, which is then not copied.
+            return self.blocks.push(data);
+        }
+        if self.tail.len() + data.len() > self.tail.capacity() {
+            if !self.tail.is_empty() {
+                self.blocks.push(std::mem::take(&mut self.tail).freeze());
+            }
+            self.tail.reserve(self.block.max(data.len()));
+        }
+        self.tail.extend_from_slice(&data);
+    }
+
+    fn whole(mut self) -> Bytes {
+        if !self.tail.is_empty() {
+            self.blocks.push(self.tail.freeze());
+        }
+        match self.blocks.len() {
+            1 => self.blocks.swap_remove(0),
+            _ => self.blocks.concat().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_the_same_in_however_many_pieces_it_comes() {
+        let body: Bytes = (0..700_000u32).map(|n| n as u8).collect::<Vec<u8>>().into();
+        for announced in [0, 700_000] {
+            for piece in [1, 1_000, 300_000, 699_999, 700_000] {
+                let mut gathered = Gathered::expecting(announced);
+                for start in (0..body.len()).step_by(piece) {
+                    gathered.add(body.slice(start..body.len().min(start + piece)));
+                }
+                assert!(gathered.whole() == body, "{announced} announced, pieces of {piece}");
+            }
+        }
+        assert_eq!(Gathered::expecting(0).whole(), Bytes::new());
+    }
 }

@@ -101,9 +101,18 @@ impl Reloader {
             ("server.listen", old.server.listen != new.server.listen),
             ("admin.listen", old.admin.listen != new.admin.listen),
             ("server.header_max", old.server.header_max != new.server.header_max),
-            ("server.header_timeout", old.server.header_timeout != new.server.header_timeout),
-            ("server.idle_timeout", old.server.idle_timeout != new.server.idle_timeout),
-            ("server.bodies_in_flight_max", old.server.bodies_in_flight_max != new.server.bodies_in_flight_max),
+            (
+                "server.header_timeout",
+                old.server.header_timeout != new.server.header_timeout,
+            ),
+            (
+                "server.idle_timeout",
+                old.server.idle_timeout != new.server.idle_timeout,
+            ),
+            (
+                "server.bodies_in_flight_max",
+                old.server.bodies_in_flight_max != new.server.bodies_in_flight_max,
+            ),
             ("server.workers", old.server.workers != new.server.workers),
             ("log", old.log != new.log),
         ];

@@ -2,7 +2,7 @@
 //!
 //! What the API cannot say is [`Unsupported`] where the answer would be another one (several choices, log probabilities, a
 //! temperature above 1, a stop sequence of white space, a forced tool at a model that refuses it); else it is left out and
-//! told as [`Dropped`] under the client's own name for it. What is left out because it says what holds anyway (a penalty of
+//! told as `Dropped` under the client's own name for it. What is left out because it says what holds anyway (a penalty of
 //! 0, a `top_p` of 1, `n` of 1) is not told.
 //!
 //! `response_format: json_object` has no word in the API, whose formats need a schema: it becomes an instruction, told as

@@ -2,7 +2,7 @@
 //! others who speak it with an accent.
 //!
 //! Body before status: many providers say "quota spent" with 429 and "wrong key" with 400. The rules stand in
-//! [`class_of`], first hit wins; a body nobody knows falls to its status. WIRE.md section 4 is the table.
+//! `class_of`, first hit wins; a body nobody knows falls to its status. The rows are those of `golden/openai_chat/errors.json`.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! How a call that failed is told to a client of this dialect: status, body and in-stream event.
 //!
 //! The shape is OpenAI's, so that the official SDKs raise the class they would raise for the provider itself; `attempts`
-//! is ours and SDKs ignore it. Statuses follow the last column of DESIGN section 4.
+//! is ours and SDKs ignore it. Statuses follow the table of docs/reliability.md.
 
 use serde::Serialize;
 use types::outcome::{OutcomeClass, TimeoutKind};
