@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// One endpoint in front of every LLM provider; when one fails, another takes over.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Say who would serve a call, in which order, and why others would not. Makes no call.
     Explain(ExplainArgs),
+    /// Write a configuration from another gateway's, and list what could not be carried over.
+    Import(ImportArgs),
     /// Run a fake provider that speaks every dialect and fails on order, for tests and staging.
     Fake(FakeArgs),
 }
@@ -79,6 +81,41 @@ pub struct ExplainArgs {
     /// Where the configuration is.
     #[command(flatten)]
     pub source: SourceArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The gateway it comes from.
+    pub from: ImportFrom,
+    /// Its configuration file.
+    #[arg(value_name = "FILE")]
+    pub source: PathBuf,
+    /// Where the configuration is written [default: standard output].
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite the output.
+    #[arg(long, requires = "output")]
+    pub force: bool,
+}
+
+/// Gateways whose configuration can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// LiteLLM's proxy: config.yaml.
+    Litellm,
+    /// TensorZero's gateway: tensorzero.toml.
+    Tensorzero,
+}
+
+impl ImportFrom {
+    /// As it is typed.
+    pub fn word(self) -> &'static str {
+        match self {
+            ImportFrom::Litellm => "litellm",
+            ImportFrom::Tensorzero => "tensorzero",
+        }
+    }
 }
 
 /// Arguments of `fake`.

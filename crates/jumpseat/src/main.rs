@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod explain;
 mod fake;
+mod import;
 mod outcome;
 mod serve;
 mod source;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, json),
         Command::Explain(args) => explain::run(&args, json),
         Command::Check(args) => check::run(&args, json),
+        Command::Import(args) => import::run(&args, json),
         Command::Fake(args) => fake::run(&args, json),
         Command::Demo(args) => demo::run(&args, json),
     };

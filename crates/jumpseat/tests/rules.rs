@@ -692,6 +692,8 @@ fn providers() -> BTreeSet<String> {
         .filter(|line| line.starts_with(|c: char| c.is_alphanumeric()));
     rows.filter_map(|line| line.split_once(':'))
         .map(|(name, _)| name.to_owned())
+        // A gateway that can be a provider too; `import` names it as what it reads.
+        .filter(|name| name != "litellm")
         .chain(MORE_PROVIDERS.iter().map(|name| (*name).to_owned()))
         .collect()
 }
