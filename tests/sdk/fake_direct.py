@@ -1,4 +1,5 @@
-"""Holds the fake provider to the official SDKs: `openai`, `anthropic` and `google-genai` talk to it without anything in between.
+"""Holds the fake provider to the official SDKs: `openai`, `anthropic` and `google-genai` talk to it without anything in between,
+and through `fake_clouds` those of the clouds.
 
 The fake's address is in FAKE_URL (`http://127.0.0.1:PORT`). Prints each failure and `N passed, N failed`; the exit status is 1 when one failed.
 The SDKs parse what the fake writes with the providers' own types, so a misreading of a wire format shows here and not in our own decoders.
@@ -11,6 +12,7 @@ import sys
 import traceback
 
 import anthropic
+import fake_clouds
 import openai
 from google import genai
 from google.genai import errors as genai_errors
@@ -547,6 +549,7 @@ def log_of(call):
 
 def main():
     failed = 0
+    CHECKS.extend(fake_clouds.CHECKS)
     for function in CHECKS:
         try:
             function()

@@ -54,7 +54,7 @@ def node(checks, fake, base_url, face, dialect):
 
 
 def fake_direct(checks, fake):
-    """The checks of the fake with the three SDKs, which count for themselves."""
+    """The checks of the fake with the official SDKs, which count for themselves."""
     environment = {**os.environ, "FAKE_URL": fake.url}
     command = [sys.executable, HERE + "/fake_direct.py"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -65,7 +65,7 @@ def fake_direct(checks, fake):
         if ended.returncode != 0 or not closing:
             raise Failed(f"fake_direct.py ended with {ended.returncode}")
 
-    checks.run("fake: the three SDKs", whole)
+    checks.run("fake: the official SDKs", whole)
     if closing and ended.returncode == 0:
         checks.passed += int(closing[-1][0]) - 1
 

@@ -28,8 +28,8 @@ const CHUNKS: u32 = 20;
 /// Answers by dialect.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    unary: [Bytes; 3],
-    stream: [Arc<[Bytes]>; 3],
+    unary: [Bytes; Dialect::ALL.len()],
+    stream: [Arc<[Bytes]>; Dialect::ALL.len()],
 }
 
 impl Prepared {

@@ -1,12 +1,39 @@
 //! Control endpoints of a fake: its script, its log and its scenario, under `/fake/`.
 
+use std::time::Duration;
+
+use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Fake, delivery::Delivery, error_rows::ROWS, errors::NEUTRAL, named::NAMES, scenario::Scenario, script::ScriptRule,
+    Fake, delivery::Delivery, duration, error_rows::ROWS, errors::NEUTRAL, named::NAMES, scenario::Scenario,
+    script::ScriptRule,
 };
+
+/// How tokens are issued from now on; what is not told stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenSettings {
+    #[serde(default, deserialize_with = "duration::read_some")]
+    lifetime: Option<Duration>,
+    google_key: Option<GoogleKey>,
+}
+
+/// A public key, in base64.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct GoogleKey(Vec<u8>);
+
+impl TryFrom<String> for GoogleKey {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        base64::engine::general_purpose::STANDARD.decode(text).map(GoogleKey)
+    }
+}
 
 pub(crate) async fn respond(fake: &Fake, head: &Parts, body: &Bytes) -> Response<Delivery> {
     match (&head.method, head.uri.path()) {
@@ -46,6 +73,23 @@ pub(crate) async fn respond(fake: &Fake, head: &Parts, body: &Bytes) -> Response
             fake.stop_scenario().await;
             answer(StatusCode::OK, json!({"stopped": true}))
         }
+        (&Method::PUT, "/fake/tokens") => match serde_json::from_slice::<TokenSettings>(body) {
+            Ok(settings) => {
+                if let Some(lifetime) = settings.lifetime {
+                    fake.set_token_lifetime(Some(lifetime));
+                }
+                if let Some(GoogleKey(key)) = settings.google_key {
+                    fake.set_google_key(Some(key));
+                }
+                answer(StatusCode::OK, json!({"set": true}))
+            }
+            Err(error) => refuse(&error.to_string()),
+        },
+        (&Method::DELETE, "/fake/tokens") => {
+            fake.set_token_lifetime(None);
+            fake.set_google_key(None);
+            answer(StatusCode::OK, json!({"cleared": true}))
+        }
         (&Method::GET, "/fake/behaviours") => {
             let rows: Vec<Value> = ROWS
                 .iter()
@@ -59,7 +103,7 @@ pub(crate) async fn respond(fake: &Fake, head: &Parts, body: &Bytes) -> Response
         }
         _ => answer(
             StatusCode::NOT_FOUND,
-            json!({"error": "the control endpoints are script, log, scenario, behaviours and ready"}),
+            json!({"error": "the control endpoints are script, log, scenario, tokens, behaviours and ready"}),
         ),
     }
 }

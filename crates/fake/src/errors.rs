@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    dialect::Dialect,
+    dialect::{Dialect, bedrock_converse},
     error_rows::{ErrorRow, JSON, ROWS},
 };
 
@@ -186,6 +186,13 @@ pub fn find(name: &str) -> Option<&'static ErrorRow> {
 
 /// The row that a full or neutral name means in this dialect.
 pub fn find_for(dialect: Dialect, name: &str) -> Option<&'static ErrorRow> {
+    if let Some((own, _)) = dialect.own_rows() {
+        return find(
+            own.iter()
+                .find(|(neutral, _)| *neutral == name)
+                .map_or(name, |(_, row)| row),
+        );
+    }
     let neutral = NEUTRAL.iter().find(|(neutral, _)| *neutral == name);
     find(neutral.map_or(name, |(_, rows)| rows[dialect.index()]))
 }
@@ -233,10 +240,16 @@ pub(crate) fn named(context: ErrorContext<'_>, name: &str) -> ErrorAnswer {
 
 /// What this dialect's provider would plausibly answer with that status.
 pub(crate) fn of_status(context: ErrorContext<'_>, status: u16) -> ErrorAnswer {
-    let name = BY_STATUS
-        .iter()
-        .find(|(known, _)| *known == status)
-        .map_or("", |(_, rows)| rows[context.dialect.index()]);
+    let name = match context.dialect.own_rows() {
+        Some((_, own)) => own
+            .iter()
+            .find(|(known, _)| *known == status)
+            .map_or("", |(_, row)| row),
+        None => BY_STATUS
+            .iter()
+            .find(|(known, _)| *known == status)
+            .map_or("", |(_, rows)| rows[context.dialect.index()]),
+    };
     match find(name) {
         // A hint turns Gemini's 429 into the per-minute quota, the only one that carries RetryInfo.
         Some(row) if row.name == "gemini.shared_pool" && context.retry_after.is_some() => {
@@ -299,6 +312,9 @@ pub(crate) fn generic(context: ErrorContext<'_>, status: u16, message: &str, fie
             let message = field.map_or(message.to_owned(), |field| format!("{field}: {message}"));
             json!({"error": {"code": status, "message": message, "status": name}})
         }
+        Dialect::BedrockConverse => json!({"__type": bedrock_converse::errors::kind_of(status), "message": message}),
+        Dialect::CohereChat => json!({"id": context.request_id, "message": message}),
+        Dialect::OllamaChat => json!({"error": message}),
     };
     let body = body.to_string();
     ErrorAnswer {

@@ -1,6 +1,8 @@
-//! Event: one piece of a stream before it is framed, and the two ways to frame it.
+//! Event: one piece of a stream before it is framed, and the ways to frame it.
 
 use bytes::Bytes;
+
+use crate::dialect::bedrock_converse::frame;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,10 @@ pub(crate) enum Framing {
     CrlfSse,
     /// Elements of one JSON array (Gemini without `alt=sse`).
     Array,
+    /// A JSON object a line (Ollama).
+    Ndjson,
+    /// Binary frames with checksums (Bedrock).
+    EventStream,
 }
 
 impl Framing {
@@ -81,7 +87,9 @@ impl Framing {
             }
             (Framing::Array, EventKind::Raw) => return Bytes::new(),
             (Framing::Array, _) => format!("{}{}", if first { "[" } else { "\r\n,\r\n" }, event.data),
+            (Framing::EventStream, _) => return frame::frame(event),
             (_, EventKind::Raw) => event.data.clone(),
+            (Framing::Ndjson, _) => format!("{}\n", event.data),
             (Framing::Sse, _) => match event.name {
                 Some(name) => format!("event: {name}\ndata: {}\n\n", event.data),
                 None => format!("data: {}\n\n", event.data),
@@ -99,6 +107,8 @@ impl Framing {
         match self {
             Framing::Sse | Framing::OddSse | Framing::CrlfSse => "text/event-stream; charset=utf-8",
             Framing::Array => "application/json; charset=UTF-8",
+            Framing::Ndjson => "application/x-ndjson",
+            Framing::EventStream => "application/vnd.amazon.eventstream",
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Chooses the behaviour, waits, and lays out the response. What is said is decided in `answer`, where it breaks in `delivery`.
 
+mod side;
+
 use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
@@ -15,13 +17,15 @@ use crate::{
     behaviour::{Behaviour, CutHow, Silence},
     delivery::{self, Delivery, Hangup},
     dialect::{
-        Dialect, Refusal,
+        Dialect, Refusal, bedrock_converse, cloud, cohere_chat,
         face::{Credential, Face, GeminiStream, check_credential},
     },
     errors::{self, ErrorAnswer, ErrorContext},
     event::{Event, EventKind, Framing},
     log::{LogEntry, Outcome, Recording},
-    models, provider_headers,
+    models,
+    prompt::Prompt,
+    provider_headers,
     random::{Random, seed_of},
 };
 
@@ -35,6 +39,7 @@ pub(crate) struct Exchange<'a> {
     face: Face,
     query: &'a str,
     body: Option<Value>,
+    raw: Bytes,
     too_large: bool,
     /// As asked for, behaviour suffix included.
     asked_model: String,
@@ -62,6 +67,7 @@ impl<'a> Exchange<'a> {
                 ..
             } => model.clone(),
             Face::Models { id, .. } => id.clone().unwrap_or_default(),
+            Face::Token(endpoint) => endpoint.model().to_owned(),
             _ => body
                 .as_ref()
                 .and_then(|body| body["model"].as_str())
@@ -73,9 +79,13 @@ impl<'a> Exchange<'a> {
                 path_stream: Some(stream),
                 ..
             } => *stream != GeminiStream::Unary,
+            Face::Call {
+                dialect: Dialect::OllamaChat,
+                ..
+            } => body.as_ref().is_none_or(|body| body["stream"] != false),
             _ => body.as_ref().is_some_and(|body| body["stream"] == true),
         };
-        let uses_step = matches!(face, Face::Call { .. });
+        let uses_step = matches!(face, Face::Call { .. } | Face::Embed { .. } | Face::Token(_));
         let behaviour = choose(fake, &head.headers, &asked_model, uses_step);
         let n = fake.log().take_number();
         let mut random = Random::new(seed_of(fake.state.seed, &[&asked_model, &n.to_string()]));
@@ -98,7 +108,7 @@ impl<'a> Exchange<'a> {
             } else {
                 Value::Null
             },
-            raw_body: raw,
+            raw_body: raw.clone(),
             behaviour: behaviour
                 .as_ref()
                 .map_or_else(|_| "unreadable".into(), Behaviour::label),
@@ -113,6 +123,7 @@ impl<'a> Exchange<'a> {
             face,
             query,
             body,
+            raw,
             too_large,
             asked_model,
             behaviour,
@@ -147,6 +158,14 @@ impl<'a> Exchange<'a> {
         if behaviour.silence == Some(Silence::BeforeHeaders) {
             return hang(self.recording).await;
         }
+        if let Face::Token(endpoint) = self.face {
+            return Ok(self.token(&behaviour, endpoint));
+        }
+        let behaviour = if self.face.dialect() == Dialect::BedrockConverse {
+            bedrock_converse::guarded(behaviour)
+        } else {
+            behaviour
+        };
         if behaviour.replaces_answer() {
             return Ok(self.replaced(&behaviour));
         }
@@ -154,6 +173,8 @@ impl<'a> Exchange<'a> {
             Face::Call {
                 dialect, path_stream, ..
             } => self.call(&behaviour, dialect, path_stream).await,
+            Face::Embed { dialect } => Ok(self.embed(&behaviour, dialect)),
+            Face::Token(endpoint) => Ok(self.token(&behaviour, endpoint)),
             Face::CountTokens { dialect, .. } => Ok(self.count_tokens(&behaviour, dialect)),
             // Faults in the content of answers say nothing about a list of models: a health check is healthy.
             Face::Models { dialect, id } => Ok(self.models(&behaviour, dialect, id.as_deref())),
@@ -191,22 +212,20 @@ impl<'a> Exchange<'a> {
         if let Some(response) = self.unlawful(behaviour, dialect) {
             return Ok(response.into_response(self, behaviour));
         }
-        let body = self.body.take().unwrap_or_default();
-        let answer = dialect
-            .read(&body, &self.head.headers, self.model())
-            .and_then(|mut prompt| {
-                prompt.stream = path_stream.map_or(prompt.stream, |stream| stream != GeminiStream::Unary);
-                let model = self.model().to_owned();
-                let answer = Answer::compose(
-                    &prompt,
-                    behaviour,
-                    &model,
-                    self.fake.state.seed,
-                    self.n,
-                    self.fake.log().elapsed_ms(),
-                )?;
-                Ok((prompt.stream, answer))
-            });
+        let mut body = self.body.take().unwrap_or_default();
+        let answer = self.read(dialect, &mut body).and_then(|mut prompt| {
+            prompt.stream = path_stream.map_or(prompt.stream, |stream| stream != GeminiStream::Unary);
+            let model = self.model().to_owned();
+            let answer = Answer::compose(
+                &prompt,
+                behaviour,
+                &model,
+                self.fake.state.seed,
+                self.n,
+                self.fake.log().elapsed_ms(),
+            )?;
+            Ok((prompt.stream, answer))
+        });
         let (stream, mut answer) = match answer {
             Ok(answer) => answer,
             Err(refusal) => return Ok(self.refused(behaviour, &refusal)),
@@ -231,15 +250,7 @@ impl<'a> Exchange<'a> {
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        let plan = delivery::unary(Bytes::from(dialect.unary(&answer).to_string()), behaviour);
-        let mut response = self.response(behaviour, 200, "application/json");
-        if let Some(length) = plan.length {
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        *response.body_mut() = Delivery::steps(plan, self.recording);
-        Ok(response)
+        Ok(self.unary(behaviour, "application/json", dialect.unary(&answer).to_string()))
     }
 
     fn stream(
@@ -251,6 +262,8 @@ impl<'a> Exchange<'a> {
     ) -> Response<Delivery> {
         let framing = match path_stream {
             Some(GeminiStream::Array) => Framing::Array,
+            _ if dialect == Dialect::BedrockConverse => Framing::EventStream,
+            _ if dialect == Dialect::OllamaChat => Framing::Ndjson,
             // Google's own SDK wants the space after the colon, so the oddest that its servers can be is CRLF.
             _ if behaviour.odd && dialect == Dialect::Gemini => Framing::CrlfSse,
             _ if behaviour.odd => Framing::OddSse,
@@ -282,7 +295,7 @@ impl<'a> Exchange<'a> {
         }
         let context = self.context(behaviour);
         let mut error = match (&behaviour.error, behaviour.status) {
-            (Some(name), _) => errors::named(context, name),
+            (Some(name), _) => errors::named(context, cloud::error_name(self.head.uri.path(), name)),
             (None, status) => errors::of_status(context, status.unwrap_or(500)),
         };
         if let Some(status) = behaviour.status {
@@ -323,10 +336,15 @@ impl<'a> Exchange<'a> {
             // Counting needs no output limit, which a call cannot do without.
             body["max_tokens"] = Value::from(1);
         }
-        match dialect.read(&body, &self.head.headers, self.model()) {
+        if dialect == Dialect::BedrockConverse {
+            // What is to be counted stands in the place where another API's request could stand too.
+            body = body["input"]["converse"].take();
+        }
+        match self.read(dialect, &mut body) {
             Ok(prompt) => {
                 let count = prompt.tokens();
                 let body = match dialect {
+                    Dialect::BedrockConverse => serde_json::json!({"inputTokens": count}),
                     Dialect::Gemini => {
                         serde_json::json!({"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]})
                     }
@@ -339,11 +357,37 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Reads the body as the dialect does, Vertex AI's Claude as Anthropic would after the differences.
+    fn read(&self, dialect: Dialect, body: &mut Value) -> Result<Prompt, Refusal> {
+        let path = self.head.uri.path();
+        if dialect == Dialect::AnthropicMessages && cloud::is_vertex(path) {
+            let version = cloud::read_vertex_claude(body, path, self.model())?;
+            let mut headers = self.head.headers.clone();
+            headers.insert("anthropic-version", HeaderValue::from_static(version));
+            return dialect.read(body, &headers, self.model());
+        }
+        dialect.read(body, &self.head.headers, self.model())
+    }
+
+    /// A whole body that the behaviour's cuts apply to.
+    fn unary(mut self, behaviour: &Behaviour, content_type: &str, body: String) -> Response<Delivery> {
+        let plan = delivery::unary(Bytes::from(body), behaviour);
+        let mut response = self.response(behaviour, 200, content_type);
+        if let Some(length) = plan.length {
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *response.body_mut() = Delivery::steps(plan, self.recording);
+        response
+    }
+
     fn models(mut self, behaviour: &Behaviour, dialect: Dialect, id: Option<&str>) -> Response<Delivery> {
         if let Some(response) = self.unlawful_credential(behaviour, dialect) {
             return response.into_response(self, behaviour);
         }
         let body = match id {
+            None if self.head.uri.path().contains("/publishers/google/") => models::publisher(),
             None => models::list(dialect),
             Some(id) => models::one(dialect, bare_model(id)),
         };
@@ -367,6 +411,9 @@ impl<'a> Exchange<'a> {
                 }
                 Dialect::AnthropicMessages => "The request body is not valid JSON.",
                 Dialect::Gemini => "Invalid JSON payload received. Unexpected end of string. Expected a value.",
+                Dialect::BedrockConverse => "Unexpected end of input: the request body is not valid JSON.",
+                Dialect::CohereChat => "invalid request: the body is not valid JSON",
+                Dialect::OllamaChat => "unexpected EOF",
             }),
         };
         Some(Unlawful(refusal.error(self.context(behaviour))))
@@ -374,6 +421,13 @@ impl<'a> Exchange<'a> {
 
     fn unlawful_credential(&self, behaviour: &Behaviour, dialect: Dialect) -> Option<Unlawful> {
         let context = self.context(behaviour);
+        let now_ms = self.fake.log().elapsed_ms();
+        if let Some(error) = cloud::refusal(context, self.head, &self.raw, now_ms) {
+            return Some(Unlawful(error));
+        }
+        if cloud::is_vertex(self.head.uri.path()) {
+            return None;
+        }
         match check_credential(dialect, self.query, &self.head.headers) {
             Ok(()) => None,
             Err(Credential::Missing) => Some(Unlawful(Credential::refusal(dialect).error(context))),
@@ -383,7 +437,7 @@ impl<'a> Exchange<'a> {
 
     fn context<'b>(&'b self, behaviour: &Behaviour) -> ErrorContext<'b> {
         ErrorContext {
-            dialect: self.face.dialect(),
+            dialect: cloud::error_dialect(&self.face, self.head.uri.path(), behaviour),
             model: self.model(),
             request_id: &self.request_id,
             retry_after: behaviour.retry_after,
@@ -400,8 +454,18 @@ impl<'a> Exchange<'a> {
         self.error(behaviour, error)
     }
 
-    fn error(mut self, behaviour: &Behaviour, error: ErrorAnswer) -> Response<Delivery> {
+    fn error(mut self, behaviour: &Behaviour, mut error: ErrorAnswer) -> Response<Delivery> {
+        let mut kind = None;
+        if self.face.dialect() == Dialect::BedrockConverse
+            && let Some((name, body)) = bedrock_converse::errors::taken(&error.body)
+        {
+            error.body = body;
+            kind = HeaderValue::from_str(&name).ok();
+        }
         let mut response = self.response(behaviour, error.status, error.content_type);
+        if let Some(kind) = kind {
+            response.headers_mut().insert("x-amzn-errortype", kind);
+        }
         self.whole(&mut response, error.body)
     }
 
@@ -426,6 +490,10 @@ impl<'a> Exchange<'a> {
         provider_headers::add(headers, self.face.dialect(), &self.request_id, &mut self.random);
         if let (Some(wait), true) = (behaviour.retry_after, self.face.dialect() != Dialect::Gemini) {
             provider_headers::add_retry_after(headers, wait);
+            if self.face.dialect() == Dialect::BedrockConverse {
+                let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                headers.insert("x-amz-retry-after", HeaderValue::from(milliseconds));
+            }
         }
         for (name, value) in &behaviour.headers {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
@@ -480,6 +548,11 @@ fn bare_model(model: &str) -> &str {
 
 fn stream_error_event(dialect: Dialect, framing: Framing, error: &ErrorAnswer) -> Event {
     match (dialect, framing) {
+        (Dialect::BedrockConverse, _) => match bedrock_converse::errors::taken(&error.in_stream) {
+            Some((kind, body)) => bedrock_converse::frame::exception(&kind, body),
+            None => bedrock_converse::frame::exception("internalServerException", error.in_stream.clone()),
+        },
+        (Dialect::CohereChat, _) => cohere_chat::errors::in_stream(&error.in_stream),
         (Dialect::AnthropicMessages, _) => Event::named(EventKind::Structure, "error", error.in_stream.clone()),
         // Gemini writes an error into its event stream as bare JSON of several lines, without `data:`.
         (Dialect::Gemini, Framing::Sse | Framing::CrlfSse) => {

@@ -1,4 +1,4 @@
-//! A fake LLM provider that speaks `openai_chat`, `anthropic_messages` and `gemini`, and fails on order.
+//! A fake LLM provider that speaks the providers' dialects, issues the clouds' tokens, and fails on order.
 //!
 //! Read first: [`Fake`], then [`behaviour::Behaviour`]. It shares no code with the gateway that is tested against it, so that a
 //! misreading of a wire format on one side cannot be cancelled by the same misreading on the other. All waiting is on tokio's
@@ -13,6 +13,7 @@ mod control;
 mod delivery;
 pub mod dialect;
 pub mod duration;
+mod embed;
 pub mod error_rows;
 pub mod errors;
 mod event;
@@ -27,8 +28,13 @@ pub mod scenario;
 mod schema;
 pub mod script;
 mod server;
+mod sigv4;
+mod tokens;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 
@@ -53,6 +59,7 @@ struct State {
     script: Script,
     log: Log,
     seed: u64,
+    tokens: tokens::Tokens,
     bench: Option<Prepared>,
     scenario: Mutex<Option<JoinHandle<()>>>,
 }
@@ -90,6 +97,17 @@ impl Fake {
         &self.state.log
     }
 
+    /// From now on the token endpoints issue tokens that live so long by tokio's clock; `None`: an hour, or what a request asks for.
+    pub fn set_token_lifetime(&self, lifetime: Option<Duration>) {
+        self.state.tokens.set_lifetime(lifetime);
+    }
+
+    /// The public key (RSAPublicKey of PKCS #1, in DER) that the assertions of Google's service accounts must be signed with.
+    /// `None`, as in the beginning: any signature will do.
+    pub fn set_google_key(&self, key: Option<Vec<u8>>) {
+        self.state.tokens.set_google_key(key);
+    }
+
     /// Plays a scenario on the script, to its end or, when it repeats, for ever. Nothing happens unless the future is awaited.
     pub async fn play(&self, scenario: Scenario) {
         scenario.play(self.script()).await;
@@ -124,6 +142,7 @@ impl Fake {
             script: Script::default(),
             log: Log::new(log),
             seed,
+            tokens: tokens::Tokens::default(),
             bench,
             scenario: Mutex::new(None),
         };

@@ -48,6 +48,24 @@ pub(crate) fn add(headers: &mut HeaderMap, dialect: Dialect, request_id: &str, r
             set("server-timing", &format!("gfet4t7; dur={milliseconds}"));
             set("x-content-type-options", "nosniff");
         }
+        Dialect::BedrockConverse => {
+            let digits = format!("{:0<32}", request_id.trim_start_matches("req_"));
+            let parts = [
+                &digits[..8],
+                &digits[8..12],
+                &digits[12..16],
+                &digits[16..20],
+                &digits[20..32],
+            ];
+            set("x-amzn-requestid", &parts.join("-"));
+        }
+        Dialect::CohereChat => {
+            set("x-debug-trace-id", request_id);
+            set("x-endpoint-monthly-call-limit", "1000");
+            set("x-trial-endpoint-call-limit", "20");
+            set("x-trial-endpoint-call-remaining", "19");
+        }
+        Dialect::OllamaChat => {}
     }
 }
 

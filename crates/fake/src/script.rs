@@ -118,6 +118,8 @@ impl Script {
 impl Rule {
     fn covers(&self, model: &str) -> bool {
         match self.model.strip_suffix('*') {
+            // Token endpoints are no models: a rule for all models leaves them alone.
+            Some("") => !model.starts_with("token:"),
             Some(prefix) => model.starts_with(prefix),
             None => self.model == model,
         }

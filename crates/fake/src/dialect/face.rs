@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, Method};
 
-use crate::dialect::{Dialect, Refusal};
+use crate::{
+    dialect::{Dialect, Refusal, cloud},
+    tokens::endpoint::Endpoint,
+};
 
 /// What a request is, by its method and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub(crate) enum Face {
     },
     /// The list of models (`id` none) or one of them.
     Models { dialect: Dialect, id: Option<String> },
+    /// Texts to be embedded.
+    Embed { dialect: Dialect },
+    /// An endpoint that issues credentials.
+    Token(Endpoint),
     /// A known path with another method.
     WrongMethod { dialect: Dialect },
     /// Nothing that the fake knows.
@@ -37,6 +44,9 @@ pub(crate) enum GeminiStream {
 impl Face {
     pub(crate) fn of(method: &Method, path: &str, query: &str, headers: &HeaderMap) -> Self {
         let path = path.trim_end_matches('/');
+        if let Some(face) = cloud::face(method, path, headers) {
+            return face;
+        }
         if let Some((name, verb)) = path.rsplit_once(':')
             && let Some((_, model)) = name.rsplit_once("/models/")
         {
@@ -107,8 +117,10 @@ impl Face {
             Face::Call { dialect, .. }
             | Face::CountTokens { dialect, .. }
             | Face::Models { dialect, .. }
+            | Face::Embed { dialect }
             | Face::WrongMethod { dialect }
             | Face::Unknown { dialect } => *dialect,
+            Face::Token(endpoint) => endpoint.dialect(),
         }
     }
 }
@@ -135,7 +147,7 @@ fn likely_dialect(path: &str, query: &str, headers: &HeaderMap) -> Dialect {
 }
 
 /// `%2F` and its like; what is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -180,6 +192,11 @@ pub(crate) fn check_credential(dialect: Dialect, query: &str, headers: &HeaderMa
                     .filter(|key| !key.is_empty())
             })
             .or(bearer),
+        Dialect::CohereChat => bearer,
+        // Judged by the signature or token, in `cloud`.
+        Dialect::BedrockConverse => return Ok(()),
+        // A server at home wants no key.
+        Dialect::OllamaChat => Some(bearer.unwrap_or("none")),
     };
     match key {
         None => Err(Credential::Missing),
@@ -208,6 +225,9 @@ impl Credential {
                 403,
                 "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API.",
             ),
+            Dialect::BedrockConverse => (403, "Missing Authentication Token"),
+            Dialect::CohereChat => (401, "no api key supplied"),
+            Dialect::OllamaChat => (401, "unauthorized"),
         };
         Refusal {
             status,

@@ -1,11 +1,15 @@
-//! Dialects: the three wire formats that the fake speaks, and which of them a path belongs to.
+//! Dialects: the wire formats that the fake speaks, and which of them a path belongs to.
 //!
 //! Each dialect's file reads a request into a `Prompt` and writes an
 //! `Answer` as one body or as events. Written from the providers' documents, not from the gateway's code.
 
 pub(crate) mod anthropic_messages;
+pub(crate) mod bedrock_converse;
+pub(crate) mod cloud;
+pub(crate) mod cohere_chat;
 pub(crate) mod face;
 pub(crate) mod gemini;
+pub(crate) mod ollama_chat;
 pub(crate) mod openai_chat;
 
 use std::fmt;
@@ -30,7 +34,16 @@ pub enum Dialect {
     AnthropicMessages,
     /// Google's generateContent.
     Gemini,
+    /// Amazon Bedrock's Converse.
+    BedrockConverse,
+    /// Cohere's chat, version 2.
+    CohereChat,
+    /// Ollama's own chat.
+    OllamaChat,
 }
+
+/// Names of rows by neutral name, and by status.
+pub(crate) type OwnRows = (&'static [(&'static str, &'static str)], &'static [(u16, &'static str)]);
 
 /// Why a request is refused by the fake's own judgement: status, message and the field it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +77,14 @@ impl Refusal {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini];
+    pub const ALL: [Dialect; 6] = [
+        Dialect::OpenaiChat,
+        Dialect::AnthropicMessages,
+        Dialect::Gemini,
+        Dialect::BedrockConverse,
+        Dialect::CohereChat,
+        Dialect::OllamaChat,
+    ];
 
     /// Its name in configurations.
     pub fn as_str(self) -> &'static str {
@@ -72,6 +92,9 @@ impl Dialect {
             Dialect::OpenaiChat => "openai_chat",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::Gemini => "gemini",
+            Dialect::BedrockConverse => "bedrock_converse",
+            Dialect::CohereChat => "cohere_chat",
+            Dialect::OllamaChat => "ollama_chat",
         }
     }
 
@@ -85,6 +108,9 @@ impl Dialect {
             Dialect::OpenaiChat => openai_chat::read::read(body),
             Dialect::AnthropicMessages => anthropic_messages::read::read(body, headers),
             Dialect::Gemini => gemini::read::read(body, model),
+            Dialect::BedrockConverse => bedrock_converse::read::read(body),
+            Dialect::CohereChat => cohere_chat::read::read(body),
+            Dialect::OllamaChat => ollama_chat::read::read(body),
         }
     }
 
@@ -94,6 +120,9 @@ impl Dialect {
             Dialect::OpenaiChat => openai_chat::write::unary(answer),
             Dialect::AnthropicMessages => anthropic_messages::write::unary(answer),
             Dialect::Gemini => gemini::write::unary(answer),
+            Dialect::BedrockConverse => bedrock_converse::write::unary(answer),
+            Dialect::CohereChat => cohere_chat::write::unary(answer),
+            Dialect::OllamaChat => ollama_chat::write::unary(answer),
         }
     }
 
@@ -103,6 +132,19 @@ impl Dialect {
             Dialect::OpenaiChat => openai_chat::write::events(answer),
             Dialect::AnthropicMessages => anthropic_messages::write::events(answer),
             Dialect::Gemini => gemini::write::events(answer),
+            Dialect::BedrockConverse => bedrock_converse::write::events(answer),
+            Dialect::CohereChat => cohere_chat::write::events(answer),
+            Dialect::OllamaChat => ollama_chat::write::events(answer),
+        }
+    }
+
+    /// The rows of the error table by neutral name and by status, where the dialect keeps its own.
+    pub(crate) fn own_rows(self) -> Option<OwnRows> {
+        match self {
+            Dialect::BedrockConverse => Some((bedrock_converse::errors::NEUTRAL, bedrock_converse::errors::BY_STATUS)),
+            Dialect::CohereChat => Some((cohere_chat::errors::NEUTRAL, cohere_chat::errors::BY_STATUS)),
+            Dialect::OllamaChat => Some((ollama_chat::errors::NEUTRAL, ollama_chat::errors::BY_STATUS)),
+            Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::Gemini => None,
         }
     }
 }

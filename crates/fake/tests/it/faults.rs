@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{CALLERS, send};
+use crate::support::{CALLERS, all, send};
 use jumpseat_fake::{Behaviour, Fake};
 use serde_json::json;
 use tokio::{
@@ -48,7 +48,7 @@ async fn each_named_fault_is_seen_and_logged_in_each_dialect() {
         ("split-7", 200, 200, false, "answered", "answered"),
         ("no-usage", 200, 200, false, "answered", "answered"),
     ];
-    for caller in &CALLERS {
+    for caller in all() {
         for (name, unary, streamed, broken, outcome_unary, outcome_stream) in rows {
             let fake = Fake::new();
             let model = format!("m!{name}");
@@ -80,7 +80,7 @@ async fn each_named_fault_is_seen_and_logged_in_each_dialect() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cut_stream_sent_exactly_what_it_was_told_to() {
-    for caller in &CALLERS {
+    for caller in all() {
         let fake = Fake::new();
         let whole = caller.ask(&fake, "m", true).await.unwrap();
         assert_eq!(fake.log().last().unwrap().events_sent, 60, "{}", caller.dialect);
@@ -91,11 +91,8 @@ async fn a_cut_stream_sent_exactly_what_it_was_told_to() {
         }
         let got = caller.ask(&fake, "m!malformed-5", true).await.unwrap();
         let bad = got
-            .body
-            .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
-            .filter(|data| *data != "[DONE]");
-        let bad = bad
+            .payloads()
+            .iter()
             .filter(|data| serde_json::from_str::<serde_json::Value>(data).is_err())
             .count();
         assert_eq!(bad, 1, "{}", caller.dialect);
@@ -112,7 +109,7 @@ async fn a_cut_stream_sent_exactly_what_it_was_told_to() {
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_on_the_clock() {
-    for caller in &CALLERS {
+    for caller in all() {
         let fake = Fake::new();
         fake.script().always(
             "*",
@@ -137,7 +134,7 @@ async fn waits_are_on_the_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_lasts_until_the_client_leaves_which_is_logged() {
-    for caller in &CALLERS {
+    for caller in all() {
         for (name, stream, events) in [
             ("silence", false, 0),
             ("silence", true, 0),
@@ -197,7 +194,7 @@ async fn retry_after_is_told_as_each_provider_tells_it() {
             "*",
             Behaviour::from_value(json!({"status": 429, "retry_after": wait})).unwrap(),
         );
-        for caller in &CALLERS {
+        for caller in all() {
             let got = caller.ask(&fake, "m", false).await.unwrap();
             if caller.dialect == "gemini" {
                 assert!(!got.headers.contains_key("retry-after"));

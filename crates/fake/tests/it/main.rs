@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod clouds;
 mod faults;
 mod support;

@@ -16,7 +16,9 @@ use tokio::time::Instant;
 pub struct Got {
     pub status: u16,
     pub headers: HeaderMap,
+    /// Text that is none is replaced; see `bytes` for binary framings.
     pub body: String,
+    pub bytes: Vec<u8>,
     /// The body broke off.
     pub broken: bool,
     /// Until the status line, and until the end.
@@ -27,6 +29,39 @@ pub struct Got {
 impl Got {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// What each event of a stream carries, `[DONE]` left out, in whatever framing.
+    pub fn payloads(&self) -> Vec<String> {
+        let lines = self.body.lines();
+        match self.headers["content-type"].to_str().unwrap() {
+            "application/vnd.amazon.eventstream" => self.frames().into_iter().map(|(_, data)| data).collect(),
+            "application/x-ndjson" => lines.map(str::to_owned).collect(),
+            _ => lines
+                .filter_map(|line| Some(line.strip_prefix("data:")?.trim()))
+                .filter(|data| *data != "[DONE]")
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    /// The frames of an event stream: `:message-type` and type, and what each carries.
+    pub fn frames(&self) -> Vec<(String, String)> {
+        let mut rest = Bytes::from(self.bytes.clone());
+        let mut frames = Vec::new();
+        while !rest.is_empty() {
+            let message = aws_smithy_eventstream::frame::read_message_from(&mut rest).unwrap();
+            let header = |name: &str| {
+                let found = message.headers().iter().find(|header| header.name().as_str() == name);
+                found.map(|header| header.value().as_string().unwrap().as_str().to_owned())
+            };
+            let kind = [":event-type", ":exception-type", ":error-code"]
+                .iter()
+                .find_map(|name| header(name));
+            let kind = format!("{} {}", header(":message-type").unwrap(), kind.unwrap());
+            frames.push((kind, String::from_utf8(message.payload().to_vec()).unwrap()));
+        }
+        frames
     }
 
     /// The JSON of each `data:` line, `[DONE]` left out.
@@ -72,11 +107,12 @@ pub async fn send(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)
                     }
                 }
             }
-            let body = String::from_utf8(bytes).unwrap();
+            let body = String::from_utf8_lossy(&bytes).into_owned();
             Some(Got {
                 status: head.status.as_u16(),
                 headers: head.headers,
                 body,
+                bytes,
                 broken,
                 head_after,
                 end_after: began.elapsed(),
@@ -127,6 +163,11 @@ pub const CALLERS: [Caller; 3] = [
         body: |_, _| serde_json::json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
     },
 ];
+
+/// Those and the dialects of clouds.
+pub fn all() -> impl Iterator<Item = &'static Caller> {
+    CALLERS.iter().chain(&crate::clouds::CALLERS)
+}
 
 impl Caller {
     pub async fn ask(&self, fake: &Fake, model: &str, stream: bool) -> Option<Got> {
