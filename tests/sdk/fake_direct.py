@@ -222,6 +222,352 @@ def openai_models():
     assert oa.models.retrieve("openai/gpt-oss-20b").id == "openai/gpt-oss-20b"
 
 
+# ---- openai: responses -----------------------------------------------------------------------------------------------
+
+
+def respond(model="gpt-5.5", **more):
+    return oa.responses.create(model=model, **{"input": "hi", **more})
+
+
+RESPONSE_TOOLS = [{"type": "function", "name": "get_weather", "parameters": WEATHER_SCHEMA, "strict": True}]
+
+
+@check
+def responses_answer():
+    answer = respond(instructions="be brief", metadata={"a": "b"}, temperature=0.5)
+    assert "gpt-5.5" in answer.output_text.splitlines()[0] and answer.status == "completed"
+    assert answer.usage.output_tokens == 60 and answer.usage.total_tokens == 60 + answer.usage.input_tokens
+    assert answer.usage.input_tokens_details.cached_tokens == 0 and answer.usage.output_tokens_details.reasoning_tokens == 0
+    assert (answer.instructions, answer.metadata, answer.temperature) == ("be brief", {"a": "b"}, 0.5)
+    assert answer._request_id.startswith("req_") and answer.output[0].content[0].annotations == []
+
+
+@check
+def responses_stream_events_in_order():
+    events = list(respond(stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type for event in events if event.type != "response.output_text.delta"]
+    assert kinds == ["response." + kind for kind in (
+        "created", "in_progress", "output_item.added", "content_part.added",
+        "output_text.done", "content_part.done", "output_item.done", "completed")], kinds
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == events[-1].response.output_text == respond().output_text
+    assert type(events[-1]).__name__ == "ResponseCompletedEvent" and events[-1].response.usage.output_tokens == 60
+
+
+@check
+def responses_stream_helper():
+    with oa.responses.stream(model="gpt-5.5", input="hi") as stream:
+        final = stream.get_final_response()
+    assert final.output_text == respond().output_text
+
+
+@check
+def responses_tools_round_trip():
+    answer = respond(tools=RESPONSE_TOOLS)
+    call = answer.output[0]
+    assert call.type == "function_call" and json.loads(call.arguments) == {"city": "Paris", "unit": "C"} and call.id.startswith("fc_")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "21 degrees"}
+    turns = [{"role": "user", "content": "hi"}, *answer.output, result]
+    assert "21 degrees" in respond(input=turns, tools=RESPONSE_TOOLS).output_text
+    chained = respond(input=[result], previous_response_id=answer.id, tools=RESPONSE_TOOLS)
+    assert "21 degrees" in chained.output_text and chained.previous_response_id == answer.id
+    error = raises(openai.BadRequestError, lambda: respond(input=turns[:2], tools=RESPONSE_TOOLS))
+    assert "No tool output found for function call" in str(error)
+    error = raises(openai.BadRequestError, lambda: respond(input=[result], tools=RESPONSE_TOOLS))
+    assert "No tool call found for function call output" in str(error)
+
+
+@check
+def responses_tools_streamed():
+    with oa.responses.stream(model="gpt-5.5!tools", input="hi", tools=RESPONSE_TOOLS) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert len({call.call_id for call in calls}) == 2 and all(json.loads(call.arguments)["city"] == "Paris" for call in calls)
+    done = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert [event.arguments for event in done] == [call.arguments for call in calls]
+
+
+@check
+def responses_custom_tools():
+    tools = [{"type": "custom", "name": "apply_patch"}, {"type": "web_search"}]
+    answer = respond(tools=tools)
+    call = answer.output[0]
+    assert call.type == "custom_tool_call" and call.name == "apply_patch" and call.input
+    result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "patched"}
+    assert "patched" in respond(input=[result], previous_response_id=answer.id, tools=tools).output_text
+    kinds = [event.type for event in respond(tools=tools, stream=True)]
+    assert "response.custom_tool_call_input.delta" in kinds and "response.custom_tool_call_input.done" in kinds
+    chat_tools = [{"type": "custom", "custom": {"name": "apply_patch"}}]
+    assert chat(tools=chat_tools).choices[0].message.tool_calls[0].custom.input
+
+
+@check
+def responses_parse():
+    parsed = oa.responses.parse(model="gpt-5.5", input="hi", text_format=Weather)
+    assert parsed.output_parsed == Weather(city="Paris", degrees=7)
+    with oa.responses.stream(model="gpt-5.5", input="hi", text_format=Weather) as stream:
+        assert stream.get_final_response().output_parsed == Weather(city="Paris", degrees=7)
+    assert json.loads(respond(input="answer in json", text={"format": {"type": "json_object"}}).output_text)
+
+
+@check
+def responses_previous_response_and_store():
+    first = respond(input="remember me")
+    again = oa.responses.retrieve(first.id)
+    assert again.output_text == first.output_text and again.status == "completed"
+    second = respond(input="more", previous_response_id=first.id)
+    assert second.usage.input_tokens > first.usage.input_tokens
+    items = list(oa.responses.input_items.list(second.id, order="asc"))
+    assert [item.content[0].text for item in items] == ["more"] and items[0].id.startswith("msg_")
+    reference = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "and?"}]
+    assert respond(input=reference).status == "completed"
+    oa.responses.delete(first.id)
+    raises(openai.NotFoundError, lambda: oa.responses.retrieve(first.id))
+    error = raises(openai.BadRequestError, lambda: respond(previous_response_id=first.id))
+    assert error.code == "previous_response_not_found" and error.param == "previous_response_id"
+    raises(openai.NotFoundError, lambda: oa.responses.retrieve(respond(store=False).id))
+    raises(openai.BadRequestError, lambda: oa.responses.cancel(second.id))
+    assert oa.responses.input_tokens.count(model="gpt-5.5", input="hi").input_tokens > 0
+
+
+@check
+def responses_reasoning():
+    asked = {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"], "store": False}
+    answer = respond(**asked)
+    thought = answer.output[0]
+    assert thought.type == "reasoning" and thought.summary[0].text and thought.encrypted_content
+    assert answer.usage.output_tokens_details.reasoning_tokens > 0
+    turns = [{"role": "user", "content": "hi"}, *answer.output, {"role": "user", "content": "go on"}]
+    assert respond(input=turns, **asked).status == "completed"
+    bare = {"type": "reasoning", "id": thought.id, "summary": []}
+    error = raises(openai.NotFoundError, lambda: respond(input=[bare, {"role": "user", "content": "hi"}]))
+    assert "not found" in str(error)
+    error = raises(openai.BadRequestError, lambda: respond(input=[{**bare, "encrypted_content": "abc"}, {"role": "user", "content": "hi"}]))
+    assert error.code == "invalid_encrypted_content"
+    with oa.responses.stream(model="gpt-5.5", input="hi", reasoning=asked["reasoning"]) as stream:
+        kinds = [event.type for event in stream]
+    summary = ["response.reasoning_summary_" + kind for kind in ("part.added", "text.delta", "text.done", "part.done")]
+    assert [kind for kind in dict.fromkeys(kinds) if "reasoning" in kind] == summary
+
+
+@check
+def responses_images_and_files():
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    content = [
+        {"type": "input_text", "text": "what is this?"},
+        {"type": "input_image", "image_url": url, "detail": "auto"},
+        {"type": "input_image", "image_url": "https://example.com/a.jpg", "detail": "low"},
+        {"type": "input_file", "filename": "report.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+    ]
+    text = respond(input=[{"role": "user", "content": content}]).output_text
+    assert "2 images (image/png, url) and 1 file (report.pdf)" in text, text
+
+
+@check
+def responses_endings():
+    answer = respond(max_output_tokens=16)
+    assert answer.status == "incomplete" and answer.incomplete_details.reason == "max_output_tokens"
+    assert [event.type for event in respond(max_output_tokens=16, stream=True)][-1] == "response.incomplete"
+    answer = respond("gpt-5.5!content-filter-finish")
+    assert answer.incomplete_details.reason == "content_filter"
+    refusal = respond("gpt-5.5!refusal").output[0].content[0]
+    assert refusal.type == "refusal" and "can't help" in refusal.refusal
+    kinds = [event.type for event in respond("gpt-5.5!refusal", stream=True)]
+    assert "response.refusal.delta" in kinds and "response.refusal.done" in kinds
+    failed = respond(extra_headers={"x-fake-behave": json.dumps({"finish": "failed"})})
+    assert failed.status == "failed" and failed.error.code == "server_error"
+    logged = respond(top_logprobs=2, include=["message.output_text.logprobs"]).output[0].content[0]
+    assert len(logged.logprobs) == 60 and len(logged.logprobs[0].top_logprobs) == 2
+
+
+@check
+def responses_error_classes():
+    kinds = {
+        "400": openai.BadRequestError,
+        "401": openai.AuthenticationError,
+        "404": openai.NotFoundError,
+        "429": openai.RateLimitError,
+        "500": openai.InternalServerError,
+        "503": openai.InternalServerError,
+        "insufficient-quota": openai.RateLimitError,
+        "context-too-long": openai.BadRequestError,
+        "content-filter": openai.BadRequestError,
+    }
+    for name, kind in kinds.items():
+        for stream in (False, True):
+            error = raises(kind, lambda: respond(f"gpt-5.5!{name}", stream=stream))
+            assert error.message and error.type, name
+    refused = {
+        "Unsupported parameter: 'messages'": {"extra_body": {"messages": []}},
+        "Unknown parameter: 'stop'": {"extra_body": {"stop": "x"}},
+        "tools[0].name": {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        "Expected a value >= 16": {"max_output_tokens": 5},
+        "Background mode": {"background": True},
+        "Supported values are: 'output_text' and 'refusal'": {"input": [{"role": "assistant", "content": [{"type": "input_text", "text": "x"}]}]},
+        "begins with 'fc'": {"input": [{"type": "function_call", "id": "call_1", "call_id": "call_1", "name": "f", "arguments": "{}"}]},
+        "additionalProperties": {"tools": [{"type": "function", "name": "f", "strict": True, "parameters": {"type": "object", "properties": {"a": {}}}}]},
+    }
+    for part, more in refused.items():
+        assert part in str(raises(openai.BadRequestError, lambda: respond(**more))), part
+
+
+@check
+def responses_failures_in_the_stream():
+    """What the SDK does is the reason why a gateway must look into streams: it hands failures on as events and raises nothing."""
+    only = list(respond("gpt-5.5!error-first", stream=True))
+    assert [(event.type, event.code, event.sequence_number) for event in only] == [("error", "server_is_overloaded", 0)]
+    events = list(respond("gpt-5.5!error-5", stream=True))
+    assert events[-1].type == "response.failed" and events[-1].response.error.code == "server_is_overloaded"
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    for name in ("eof-40", "no-terminator"):
+        kinds = [event.type for event in respond(f"gpt-5.5!{name}", stream=True)]
+        assert "response.completed" not in kinds and "response.output_text.delta" in kinds
+    raises(Exception, lambda: list(respond("gpt-5.5!cut-40", stream=True)))
+
+
+@check
+def responses_odd_stream():
+    with oa.responses.stream(model="gpt-5.5!odd", input="hi") as stream:
+        assert stream.get_final_response().output_text == respond().output_text
+    assert respond("gpt-5.5!odd").status == "completed"
+
+
+@check
+def responses_are_what_the_types_say():
+    """The SDK builds its objects without looking; here every field is held to its declared type."""
+    from openai.types.responses import Response, ResponseStreamEvent
+    from pydantic import TypeAdapter
+
+    event_type = TypeAdapter(ResponseStreamEvent)
+    tools = [*RESPONSE_TOOLS, {"type": "custom", "name": "apply_patch"}]
+    asked = {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "top_logprobs": 1}
+    failing = json.dumps({"stream_error": {"after": 3, "error": "server_error"}})
+    for name in ("ok", "tools", "refusal", "reasoning", "length", "content-filter-finish", failing):
+        for more in ({}, {"tools": tools, "text": {"format": {"type": "json_schema", "name": "w", "schema": WEATHER_SCHEMA, "strict": True}}}, asked):
+            more = {**more, "extra_headers": {"x-fake-behave": name}}
+            if name != failing:
+                Response.model_validate_json(oa.responses.with_raw_response.create(model="gpt-5.5", input="hi", **more).text)
+            raw = oa.responses.with_raw_response.create(model="gpt-5.5", input="hi", stream=True, **more).http_response
+            raw.read()
+            lines = [line[6:] for line in raw.text.splitlines() if line.startswith("data: ")]
+            for line in lines:
+                parsed = event_type.validate_json(line)
+                assert parsed.type == json.loads(line)["type"], line
+
+
+@check
+def other_answers_are_what_the_types_say():
+    from openai.types import Batch, CreateEmbeddingResponse, FileObject, ImagesResponse, ModerationCreateResponse
+    from openai.types.audio import Transcription, TranscriptionVerbose
+
+    file = oa.files.with_raw_response.create(file=("in.jsonl", b"{}"), purpose="batch").text
+    identity = FileObject.model_validate_json(file).id
+    Batch.model_validate_json(oa.batches.with_raw_response.create(input_file_id=identity, endpoint="/v1/embeddings", completion_window="24h").text)
+    CreateEmbeddingResponse.model_validate_json(oa.embeddings.with_raw_response.create(model="e", input="a", encoding_format="float").text)
+    ImagesResponse.model_validate_json(oa.images.with_raw_response.generate(model="gpt-image-1", prompt="a").text)
+    ModerationCreateResponse.model_validate_json(oa.moderations.with_raw_response.create(input="a").text)
+    for kind, format in ((Transcription, "json"), (TranscriptionVerbose, "verbose_json")):
+        kind.model_validate_json(oa.audio.transcriptions.with_raw_response.create(model="whisper-1", file=("a.wav", b"x"), response_format=format).text)
+
+
+# ---- openai: everything else -----------------------------------------------------------------------------------------
+
+
+@check
+def openai_embeddings():
+    answer = oa.embeddings.create(model="text-embedding-3-small", input=["one", "two", "one"])
+    first, second, third = (one.embedding for one in answer.data)
+    assert len(first) == 1536 and first == third != second and abs(sum(x * x for x in first) - 1) < 1e-3
+    plain = oa.embeddings.create(model="text-embedding-3-small", input="one", encoding_format="float").data[0].embedding
+    assert max(abs(a - b) for a, b in zip(first, plain)) < 1e-6, "base64, which the SDK asks for, and float are the same"
+    assert len(oa.embeddings.create(model="text-embedding-3-large", input=[1, 2, 3], dimensions=256).data[0].embedding) == 256
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens == 3
+    raises(openai.BadRequestError, lambda: oa.embeddings.create(model="text-embedding-3-small", input=""))
+    raises(openai.BadRequestError, lambda: oa.embeddings.create(model="text-embedding-ada-002", input="a", dimensions=3))
+    raises(openai.RateLimitError, lambda: oa.embeddings.create(model="text-embedding-3-small!429", input="a"))
+
+
+@check
+def openai_images():
+    answer = oa.images.generate(model="gpt-image-1", prompt="a seat", n=2)
+    assert base64.b64decode(answer.data[1].b64_json) == PNG and answer.usage.total_tokens > 0
+    assert oa.images.generate(model="dall-e-3", prompt="a seat").data[0].url.startswith("https://")
+    assert oa.images.edit(model="gpt-image-1", image=("a.png", PNG), prompt="a seat").usage.input_tokens_details.image_tokens > 0
+    raises(openai.BadRequestError, lambda: oa.images.generate(prompt="", model="gpt-image-1"))
+    raises(openai.InternalServerError, lambda: oa.images.edit(model="gpt-image-1!503", image=("a.png", PNG), prompt="a seat"))
+
+
+@check
+def openai_audio():
+    spoken = oa.audio.speech.create(model="tts-1", voice="alloy", input="hello")
+    assert spoken.response.headers["content-type"] == "audio/mpeg" and spoken.read()[:2] == b"\xff\xfb"
+    assert oa.audio.speech.create(model="tts-1", voice="alloy", input="hello", response_format="wav").read()[:4] == b"RIFF"
+    upload = ("hello.mp3", b"x" * 40_000)
+    heard = oa.audio.transcriptions.create(model="gpt-4o-transcribe", file=upload)
+    assert "hello.mp3, 40000 bytes" in heard.text and heard.usage.type == "tokens"
+    assert "hello.mp3" in oa.audio.transcriptions.create(model="whisper-1", file=upload, response_format="text")
+    assert oa.audio.transcriptions.create(model="whisper-1", file=upload, response_format="verbose_json").segments[0].id == 0
+    raises(openai.RateLimitError, lambda: oa.audio.transcriptions.create(model="whisper-1!429", file=upload))
+
+
+@check
+def openai_moderations():
+    answer = oa.moderations.create(model="omni-moderation-latest", input=["hello", "I will kill him"])
+    assert [result.flagged for result in answer.results] == [False, True] and answer.results[1].categories.violence
+
+
+@check
+def openai_files_and_batches():
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o", "messages": QUESTION}}
+    bad = {**line, "custom_id": "b", "body": {"model": "gpt-4o", "messages": []}}
+    content = "\n".join(json.dumps(one) for one in (line, bad)).encode()
+    file = oa.files.create(file=("in.jsonl", content), purpose="batch")
+    assert file.status == "processed" and file.bytes == len(content) and file.filename == "in.jsonl"
+    assert oa.files.content(file.id).read() == content and oa.files.retrieve(file.id).purpose == "batch"
+    assert file.id in [one.id for one in oa.files.list(purpose="batch")] and not list(oa.files.list(purpose="vision"))
+    batch = oa.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"a": "b"})
+    seen = [batch.status]
+    while seen[-1] not in ("completed", "failed"):
+        batch = oa.batches.retrieve(batch.id)
+        seen.append(batch.status)
+    assert seen == ["validating", "in_progress", "completed"] and (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
+    lines = [json.loads(one) for one in oa.files.content(batch.output_file_id).text.splitlines()]
+    assert lines[0]["response"]["body"]["choices"] and [one["response"]["status_code"] for one in lines] == [200, 400]
+    other = oa.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    assert oa.batches.cancel(other.id).status == "cancelling" and oa.batches.retrieve(other.id).status == "cancelled"
+    assert other.id in [one.id for one in oa.batches.list()]
+    assert oa.files.delete(file.id).deleted
+    raises(openai.NotFoundError, lambda: oa.files.retrieve(file.id))
+    raises(openai.NotFoundError, lambda: oa.batches.retrieve("batch_none"))
+    raises(openai.InternalServerError, lambda: oa.files.list(extra_headers={"x-fake-behave": "503"}))
+
+
+@check
+def azure_openai():
+    az = openai.AzureOpenAI(azure_endpoint=URL, api_key="azure", api_version="2024-10-21", max_retries=0)
+    answer = az.chat.completions.create(model="my-deployment", messages=QUESTION)
+    assert answer.model == "my-deployment" and answer.prompt_filter_results[0]["content_filter_results"]["hate"]["severity"] == "safe"
+    assert answer.choices[0].content_filter_results["violence"]["filtered"] is False
+    chunks = list(az.chat.completions.create(model="my-deployment", messages=QUESTION, stream=True))
+    assert not chunks[0].choices and chunks[0].prompt_filter_results
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == answer.choices[0].message.content
+    assert len(az.embeddings.create(model="my-embedder", input="hi").data[0].embedding) == 1536
+    assert az.responses.create(model="my-deployment", input="hi").status == "completed"
+    error = raises(openai.BadRequestError, lambda: az.chat.completions.create(model="d!content-filter", messages=QUESTION))
+    assert error.code == "content_filter" and error.body["innererror"]["code"] == "ResponsibleAIPolicyViolation"
+    filtered = az.chat.completions.create(model="d!content-filter-finish", messages=QUESTION).choices[0]
+    assert filtered.finish_reason == "content_filter" and filtered.content_filter_results["violence"]["filtered"]
+    assert raises(openai.NotFoundError, lambda: az.chat.completions.create(model="d!404", messages=QUESTION)).code == "DeploymentNotFound"
+    entra = openai.AzureOpenAI(azure_endpoint=URL, azure_ad_token="token", api_version="2024-10-21", max_retries=0)
+    assert entra.chat.completions.create(model="d", messages=QUESTION).choices
+    wrong = openai.AzureOpenAI(azure_endpoint=URL, api_key="wrong", api_version="2024-10-21", max_retries=0)
+    assert "invalid subscription key" in str(raises(openai.AuthenticationError, lambda: wrong.chat.completions.create(model="d", messages=QUESTION)))
+    versionless = openai.AzureOpenAI(azure_endpoint=URL, api_key="azure", api_version="soon", max_retries=0)
+    assert "Resource not found" in str(raises(openai.NotFoundError, lambda: versionless.chat.completions.create(model="d", messages=QUESTION)))
+
+
 # ---- anthropic -------------------------------------------------------------------------------------------------------
 
 
@@ -523,6 +869,29 @@ def gemini_broken_and_truncated_streams():
 def gemini_odd_stream():
     chunks = generate_stream(model="gemini-3.5-flash!odd")
     assert "".join(chunk.text or "" for chunk in chunks) == generate().text
+
+
+@check
+def gemini_embeddings():
+    answer = ge.models.embed_content(model="gemini-embedding-001", contents=["one", "two", "one"])
+    first, second, third = (one.values for one in answer.embeddings)
+    assert len(first) == 3072 and first == third != second
+    config = types.EmbedContentConfig(output_dimensionality=256)
+    assert len(ge.models.embed_content(model="gemini-embedding-001", contents="one", config=config).embeddings[0].values) == 256
+    raises(genai_errors.ServerError, lambda: ge.models.embed_content(model="gemini-embedding-001!503", contents="one"))
+
+
+@check
+def turns_are_played_out():
+    turns = {"turns": [{"tool_calls": [{"name": "get_weather", "arguments": {"city": "Rome"}}]}, {"text": "Done."}]}
+    with_turns = {"extra_headers": {"x-fake-behave": json.dumps(turns)}}
+    first = respond(tools=RESPONSE_TOOLS, **with_turns)
+    result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "21"}
+    assert respond(input=[result], previous_response_id=first.id, tools=RESPONSE_TOOLS, **with_turns).output_text == "Done."
+    tools = [{"name": "get_weather", "input_schema": WEATHER_SCHEMA}]
+    use = message(tools=tools, **with_turns).content[-1]
+    history = [*QUESTION, {"role": "assistant", "content": [use]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "21"}]}]
+    assert use.input == {"city": "Rome"} and message(messages=history, tools=tools, **with_turns).content[0].text == "Done."
 
 
 @check

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     behaviour::{Behaviour, Continue, ScriptedToolCall, UsageOverride},
-    dialect::Refusal,
+    dialect::{Refusal, openai_responses::Echo},
     prompt::{Continuation, ContinuedBy, Format, Prompt, Role, ToolChoice},
     random::{Random, seed_of},
     schema::sample,
@@ -18,6 +18,11 @@ const TOKENS_DEFAULT: usize = 60;
 const TOKENS_MAX: usize = 100_000;
 /// More choices than this are refused, as the providers do.
 pub(crate) const CHOICES_MAX: usize = 128;
+
+/// Unix seconds on the fake's clock, which begins on 2026-11-18.
+pub(crate) fn unix_seconds(at_ms: u64) -> u64 {
+    1_795_000_000 + at_ms / 1000
+}
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,10 @@ pub(crate) struct Answer {
     pub(crate) empty: bool,
     /// Leave out the finish reason (a unary answer that was cut before it).
     pub(crate) unfinished: bool,
+    /// Write it as Azure does, with what its content filter found.
+    pub(crate) azure: bool,
+    /// What the Responses API repeats of the request.
+    pub(crate) echo: Option<Box<Echo>>,
 }
 
 /// One of `n` answers. Texts are lists of tokens, one content event each.
@@ -55,6 +64,8 @@ pub(crate) struct ToolCall {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) arguments: Value,
+    /// The tool takes free text, which `arguments` is then.
+    pub(crate) custom: bool,
 }
 
 /// Why an answer ends, in neutral words.
@@ -87,9 +98,17 @@ impl Choice {
 }
 
 impl ToolCall {
-    /// The arguments as the pieces they are streamed in.
+    /// What the tool is given, as text: JSON, or the free text of a custom tool.
+    pub(crate) fn input(&self) -> String {
+        match &self.arguments {
+            Value::String(text) if self.custom => text.clone(),
+            arguments => arguments.to_string(),
+        }
+    }
+
+    /// The input as the pieces it is streamed in.
     pub(crate) fn fragments(&self) -> Vec<String> {
-        pieces(&self.arguments.to_string(), 8)
+        pieces(&self.input(), 8)
     }
 }
 
@@ -134,8 +153,7 @@ impl Answer {
         Ok(Self {
             id,
             model: model.to_owned(),
-            // 2026-11-18, the day the fake's clock begins.
-            created: 1_795_000_000 + at_ms / 1000,
+            created: unix_seconds(at_ms),
             choices,
             usage,
             include_usage: prompt.include_usage,
@@ -144,6 +162,8 @@ impl Answer {
             odd: behaviour.odd,
             empty: behaviour.empty,
             unfinished: false,
+            azure: prompt.azure,
+            echo: prompt.echo.clone(),
         })
     }
 }
@@ -172,10 +192,14 @@ impl Choice {
         } else if let Some(calls) = tool_calls(prompt, behaviour) {
             choice.tool_calls = calls
                 .into_iter()
-                .map(|(name, arguments)| ToolCall {
-                    id: ids.hex(24),
-                    name,
-                    arguments,
+                .map(|(name, arguments)| {
+                    let custom = prompt.custom_tools.contains(&name);
+                    ToolCall {
+                        id: ids.hex(24),
+                        arguments: if custom { free_text(arguments) } else { arguments },
+                        name,
+                        custom,
+                    }
                 })
                 .collect();
             choice.text = behaviour.text.as_deref().map(words).unwrap_or_default();
@@ -268,6 +292,15 @@ fn tool_calls(prompt: &Prompt, behaviour: &Behaviour) -> Option<Vec<(String, Val
         (name, arguments)
     });
     Some(calls.collect())
+}
+
+/// The input of a custom tool: a text, or the text under `input`, else the JSON itself.
+fn free_text(arguments: Value) -> Value {
+    match &arguments {
+        Value::String(_) => arguments,
+        Value::Object(fields) if fields.is_empty() => json!("free text for the tool"),
+        other => json!(other["input"].as_str().map_or_else(|| other.to_string(), str::to_owned)),
+    }
 }
 
 /// The whole text of an answer, as tokens.

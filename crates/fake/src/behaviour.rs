@@ -17,6 +17,9 @@ use crate::{
     errors, named,
 };
 
+/// More turns than this are refused.
+const TURNS_MAX: usize = 1000;
+
 /// How one request is answered. `Behaviour::default()` is healthy.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, remote = "Self")]
@@ -79,6 +82,9 @@ pub struct Behaviour {
     pub flap: Option<Flap>,
     /// Send the body in pieces of at most this many bytes.
     pub split: Option<usize>,
+    /// A conversation with tools played out: the behaviour of each of the model's turns, chosen by how many rounds of tool
+    /// results the request holds; the last one holds for ever. A turn overrides the fields beside `turns`.
+    pub turns: Vec<Behaviour>,
 }
 
 impl Behaviour {
@@ -127,6 +133,7 @@ impl Behaviour {
         say(self.flap.is_some(), "flap".into());
         say(self.empty, "empty".into());
         say(self.odd, "odd".into());
+        say(!self.turns.is_empty(), "turns".into());
         say(self.body.is_some(), "body".into());
         say(self.refuse_connections, "refuse-connections".into());
         say(
@@ -193,7 +200,27 @@ impl Behaviour {
             refuse_connections: self.refuse_connections || base.refuse_connections,
             flap: self.flap.or(base.flap),
             split: self.split.or(base.split),
+            turns: if self.turns.is_empty() { base.turns } else { self.turns },
         }
+    }
+
+    /// What it is for a request that holds so many rounds of tool results, if its turns are played out: that turn (from 0; the
+    /// last one when they are used up) over the fields beside `turns`. It is called `turn-1` and so on unless it has a name.
+    pub(crate) fn turn(&self, rounds: usize) -> Option<Behaviour> {
+        let index = rounds.min(self.turns.len().checked_sub(1)?);
+        let turn = self.turns[index].clone();
+        let name = turn.name.clone().unwrap_or_else(|| format!("turn-{}", index + 1));
+        let beside = Behaviour {
+            turns: Vec::new(),
+            ..self.clone()
+        };
+        let turn = turn.over(beside);
+        Some(Behaviour {
+            name: Some(name),
+            // What agents write often says "continue"; a turn is said as it is written all the same.
+            continues: turn.continues.or(Some(Continue::Restart)),
+            ..turn
+        })
     }
 
     fn checked(self) -> Result<Self, String> {
@@ -217,6 +244,14 @@ impl Behaviour {
             let good = name.parse::<http::HeaderName>().is_ok() && value.parse::<http::HeaderValue>().is_ok();
             if !good {
                 return Err(format!("`{name}: {value}` is not a header"));
+            }
+        }
+        if self.turns.len() > TURNS_MAX {
+            return Err(format!("{} turns are more than {TURNS_MAX}", self.turns.len()));
+        }
+        for turn in &self.turns {
+            if !turn.turns.is_empty() || turn.flap.is_some() {
+                return Err("a turn cannot have turns or flap itself".into());
             }
         }
         if self.split == Some(0) {
@@ -543,6 +578,25 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_is_chosen_by_the_rounds_and_overrides_what_stands_beside_it() {
+        let behaviour = Behaviour::from_json(
+            r#"{"interval":"5ms","turns":[{"tool_calls":[{"name":"f"}]},"503",{"text":"Done.","interval":"1ms"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(behaviour.label(), "turns+slow");
+        let first = behaviour.turn(0).unwrap();
+        assert_eq!((first.label().as_str(), first.tool_calls.len()), ("turn-1", 1));
+        assert_eq!(first.interval, Some(Delay::Fixed(Duration::from_millis(5))));
+        assert_eq!(behaviour.turn(1).unwrap().label(), "503");
+        for rounds in [2, 3, 99] {
+            let last = behaviour.turn(rounds).unwrap();
+            assert_eq!((last.label().as_str(), last.text.as_deref()), ("turn-3", Some("Done.")));
+            assert_eq!(last.interval, Some(Delay::Fixed(Duration::from_millis(1))));
+        }
+        assert!(Behaviour::ok().turn(0).is_none());
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         let rows = [
             (r#"{"dleay":"1s"}"#, "unknown field `dleay`"),
@@ -554,6 +608,8 @@ mod tests {
             (r#"{"silence":"never"}"#, "before_headers"),
             (r#"{"cut":{"after":1,"how":"softly"}}"#, "no_terminator"),
             (r#"{"headers":{"a b":"c"}}"#, "is not a header"),
+            (r#"{"turns":["ok",{"turns":["ok"]}]}"#, "cannot have turns"),
+            (r#"{"turns":[{"txet":"x"}]}"#, "unknown field `txet`"),
         ];
         for (text, part) in rows {
             let error = Behaviour::from_json(text).expect_err(text).to_string();

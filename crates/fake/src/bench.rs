@@ -49,6 +49,8 @@ pub(crate) fn respond(prepared: &Prepared, head: &Parts, body: &Bytes) -> Option
     let path = head.uri.path();
     let (dialect, streams) = if path.ends_with("/chat/completions") {
         (Dialect::OpenaiChat, asks_for_stream(body))
+    } else if path.ends_with("/responses") {
+        (Dialect::OpenaiResponses, asks_for_stream(body))
     } else if path.ends_with("/v1/messages") {
         (Dialect::AnthropicMessages, asks_for_stream(body))
     } else if path.ends_with(":generateContent") {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
+    azure,
     dialect::{Dialect, bedrock_converse},
     error_rows::{ErrorRow, JSON, ROWS},
 };
@@ -166,6 +167,35 @@ pub(crate) struct ErrorAnswer {
     pub(crate) in_stream: String,
 }
 
+impl ErrorAnswer {
+    /// The same with a code, in an envelope that has one.
+    pub(crate) fn with_code(self, code: &str) -> Self {
+        let Ok(mut body) = serde_json::from_str::<Value>(&self.body) else {
+            return self;
+        };
+        if body["error"].is_object() {
+            body["error"]["code"] = json!(code);
+        }
+        let body = body.to_string();
+        Self {
+            in_stream: body.clone(),
+            body,
+            ..self
+        }
+    }
+}
+
+/// Which of a table's rows is this dialect's: one API's errors are the same in all of its dialects.
+fn column(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => 0,
+        Dialect::AnthropicMessages => 1,
+        Dialect::Gemini => 2,
+        // They have rows of their own.
+        Dialect::BedrockConverse | Dialect::CohereChat | Dialect::OllamaChat => 0,
+    }
+}
+
 /// What an error body may name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorContext<'a> {
@@ -173,6 +203,8 @@ pub(crate) struct ErrorContext<'a> {
     pub(crate) model: &'a str,
     pub(crate) request_id: &'a str,
     pub(crate) retry_after: Option<Duration>,
+    /// Azure has rows of its own.
+    pub(crate) azure: bool,
 }
 
 /// The row of that full name, such as `anthropic.overloaded`; a trailing `_error` more or less does not matter.
@@ -194,7 +226,7 @@ pub fn find_for(dialect: Dialect, name: &str) -> Option<&'static ErrorRow> {
         );
     }
     let neutral = NEUTRAL.iter().find(|(neutral, _)| *neutral == name);
-    find(neutral.map_or(name, |(_, rows)| rows[dialect.index()]))
+    find(neutral.map_or(name, |(_, rows)| rows[column(dialect)]))
 }
 
 pub(crate) fn exists(name: &str) -> bool {
@@ -232,7 +264,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// The error of that name; an unknown one (checked when behaviours are read) is a generic 500.
 pub(crate) fn named(context: ErrorContext<'_>, name: &str) -> ErrorAnswer {
-    match find_for(context.dialect, name) {
+    let azure = azure::row_of_name(name).filter(|_| context.azure);
+    match find_for(context.dialect, azure.unwrap_or(name)) {
         Some(row) => of_row(context, row),
         None => generic(context, 500, "unknown error row", None),
     }
@@ -240,7 +273,8 @@ pub(crate) fn named(context: ErrorContext<'_>, name: &str) -> ErrorAnswer {
 
 /// What this dialect's provider would plausibly answer with that status.
 pub(crate) fn of_status(context: ErrorContext<'_>, status: u16) -> ErrorAnswer {
-    let name = match context.dialect.own_rows() {
+    let azure = azure::row_of_status(status).filter(|_| context.azure);
+    let by_status = match context.dialect.own_rows() {
         Some((_, own)) => own
             .iter()
             .find(|(known, _)| *known == status)
@@ -248,9 +282,9 @@ pub(crate) fn of_status(context: ErrorContext<'_>, status: u16) -> ErrorAnswer {
         None => BY_STATUS
             .iter()
             .find(|(known, _)| *known == status)
-            .map_or("", |(_, rows)| rows[context.dialect.index()]),
+            .map_or("", |(_, rows)| rows[column(context.dialect)]),
     };
-    match find(name) {
+    match find(azure.unwrap_or(by_status)) {
         // A hint turns Gemini's 429 into the per-minute quota, the only one that carries RetryInfo.
         Some(row) if row.name == "gemini.shared_pool" && context.retry_after.is_some() => {
             named(context, "gemini.rate_limited")
@@ -269,7 +303,7 @@ pub(crate) fn of_status(context: ErrorContext<'_>, status: u16) -> ErrorAnswer {
 /// An error of the fake's own judgement, in the dialect's envelope. `field` is named where the envelope has a place for it.
 pub(crate) fn generic(context: ErrorContext<'_>, status: u16, message: &str, field: Option<&str>) -> ErrorAnswer {
     let body = match context.dialect {
-        Dialect::OpenaiChat => {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
             let kind = match status {
                 402 => "billing_error",
                 429 => "rate_limit_error",
@@ -387,6 +421,7 @@ mod tests {
             model: "m\"1",
             request_id: "req_1",
             retry_after: None,
+            azure: false,
         }
     }
 

@@ -2,18 +2,21 @@
 //!
 //! Chooses the behaviour, waits, and lays out the response. What is said is decided in `answer`, where it breaks in `delivery`.
 
+mod conversation;
+mod resource;
 mod side;
 
 use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
     Fake,
     answer::Answer,
+    azure,
     behaviour::{Behaviour, CutHow, Silence},
     delivery::{self, Delivery, Hangup},
     dialect::{
@@ -22,11 +25,16 @@ use crate::{
     },
     errors::{self, ErrorAnswer, ErrorContext},
     event::{Event, EventKind, Framing},
+    exchange::conversation::{Meant, numbered_error, played_out},
     log::{LogEntry, Outcome, Recording},
     models,
     prompt::Prompt,
     provider_headers,
     random::{Random, seed_of},
+    resource::{
+        Resource,
+        multipart::{self, Part},
+    },
 };
 
 /// The header that orders a behaviour for one request: a name or JSON.
@@ -48,6 +56,11 @@ pub(crate) struct Exchange<'a> {
     n: u64,
     recording: Recording,
     random: Random,
+    /// The files and fields of a multipart body.
+    parts: Vec<Part>,
+    /// Where the request's own items begin in an expanded Responses input, or what it refers to in vain.
+    expanded: Result<usize, Refusal>,
+    azure: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -56,8 +69,16 @@ impl<'a> Exchange<'a> {
         let face = Face::of(&head.method, head.uri.path(), query, &head.headers);
         let too_large = raw.is_none();
         let raw = raw.unwrap_or_default();
-        let body: Option<Value> = serde_json::from_slice(&raw).ok();
+        let parts = resource::parts(&face, head, &raw);
+        let body: Option<Value> = match &parts {
+            Some(parts) => Some(multipart::texts(parts)),
+            None => serde_json::from_slice(&raw).ok(),
+        };
+        let azure = azure::is_azure(face.dialect(), head.uri.path(), query);
+        let deployment = azure::deployment(head.uri.path()).filter(|_| azure);
         let asked_model = match &face {
+            _ if deployment.is_some() => deployment.clone().unwrap_or_default(),
+            Face::Resource(Resource::GeminiEmbed { model, .. }) => model.clone(),
             Face::Call {
                 path_model: Some(model),
                 ..
@@ -85,10 +106,18 @@ impl<'a> Exchange<'a> {
             } => body.as_ref().is_none_or(|body| body["stream"] != false),
             _ => body.as_ref().is_some_and(|body| body["stream"] == true),
         };
-        let uses_step = matches!(face, Face::Call { .. } | Face::Embed { .. } | Face::Token(_));
+        let uses_step = match face {
+            Face::Call { .. } | Face::Embed { .. } | Face::Token(_) => true,
+            Face::Resource(_) => head.method == Method::POST,
+            Face::CountTokens { .. } | Face::Models { .. } | Face::WrongMethod { .. } | Face::Unknown { .. } => false,
+        };
         let behaviour = choose(fake, &head.headers, &asked_model, uses_step);
         let n = fake.log().take_number();
         let mut random = Random::new(seed_of(fake.state.seed, &[&asked_model, &n.to_string()]));
+        let meant = Meant::of(fake, &face, body.as_ref(), deployment);
+        let read = meant.body.as_ref().or(body.as_ref());
+        let behaviour =
+            behaviour.map(|behaviour| played_out(behaviour, &face, read, &head.headers, bare_model(&asked_model)));
         let request_id = format!("req_{}", random.hex(24));
         let recording = fake.log().open(LogEntry {
             n,
@@ -117,6 +146,7 @@ impl<'a> Exchange<'a> {
             events_sent: 0,
             finished_ms: None,
         });
+        let body = meant.body.or(body);
         Self {
             fake,
             head,
@@ -131,6 +161,9 @@ impl<'a> Exchange<'a> {
             n,
             recording,
             random,
+            parts: parts.unwrap_or_default(),
+            expanded: meant.own_from,
+            azure,
         }
     }
 
@@ -178,27 +211,14 @@ impl<'a> Exchange<'a> {
             Face::CountTokens { dialect, .. } => Ok(self.count_tokens(&behaviour, dialect)),
             // Faults in the content of answers say nothing about a list of models: a health check is healthy.
             Face::Models { dialect, id } => Ok(self.models(&behaviour, dialect, id.as_deref())),
+            Face::Resource(resource) => self.resource(&behaviour, &resource).await,
             Face::WrongMethod { .. } => {
                 let message = format!("Invalid method for URL ({} {})", self.head.method, self.head.uri.path());
-                Ok(self.refused(
-                    &behaviour,
-                    &Refusal {
-                        status: 405,
-                        message,
-                        field: None,
-                    },
-                ))
+                Ok(self.refused(&behaviour, &Refusal::with_status(405, message)))
             }
             Face::Unknown { .. } => {
                 let message = format!("Invalid URL ({} {})", self.head.method, self.head.uri.path());
-                Ok(self.refused(
-                    &behaviour,
-                    &Refusal {
-                        status: 404,
-                        message,
-                        field: None,
-                    },
-                ))
+                Ok(self.refused(&behaviour, &Refusal::with_status(404, message)))
             }
         }
     }
@@ -230,6 +250,9 @@ impl<'a> Exchange<'a> {
             Ok(answer) => answer,
             Err(refusal) => return Ok(self.refused(behaviour, &refusal)),
         };
+        if dialect == Dialect::OpenaiResponses && behaviour.stream_error.is_none() {
+            self.remember(&body, &answer);
+        }
         if stream {
             return Ok(self.stream(behaviour, dialect, path_stream, &answer));
         }
@@ -275,6 +298,9 @@ impl<'a> Exchange<'a> {
         }
         let error = behaviour.stream_error.as_ref().map(|stream_error| {
             let error = errors::named(self.context(behaviour), &stream_error.error);
+            if dialect == Dialect::OpenaiResponses {
+                return numbered_error(answer, &events, stream_error, &error);
+            }
             stream_error_event(dialect, framing, &error)
         });
         let plan = delivery::stream(events, framing, behaviour, error, &mut self.random);
@@ -348,7 +374,12 @@ impl<'a> Exchange<'a> {
                     Dialect::Gemini => {
                         serde_json::json!({"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]})
                     }
-                    _ => serde_json::json!({"input_tokens": count}),
+                    Dialect::OpenaiResponses => {
+                        serde_json::json!({"object": "response.input_tokens", "input_tokens": count})
+                    }
+                    Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::CohereChat | Dialect::OllamaChat => {
+                        serde_json::json!({"input_tokens": count})
+                    }
                 };
                 let mut response = self.response(behaviour, 200, "application/json");
                 self.whole(&mut response, body.to_string())
@@ -359,6 +390,9 @@ impl<'a> Exchange<'a> {
 
     /// Reads the body as the dialect does, Vertex AI's Claude as Anthropic would after the differences.
     fn read(&self, dialect: Dialect, body: &mut Value) -> Result<Prompt, Refusal> {
+        if let Err(refusal) = &self.expanded {
+            return Err(refusal.clone());
+        }
         let path = self.head.uri.path();
         if dialect == Dialect::AnthropicMessages && cloud::is_vertex(path) {
             let version = cloud::read_vertex_claude(body, path, self.model())?;
@@ -366,12 +400,14 @@ impl<'a> Exchange<'a> {
             headers.insert("anthropic-version", HeaderValue::from_static(version));
             return dialect.read(body, &headers, self.model());
         }
-        dialect.read(body, &self.head.headers, self.model())
+        let mut prompt = dialect.read(body, &self.head.headers, self.model())?;
+        prompt.azure = self.azure;
+        Ok(prompt)
     }
 
     /// A whole body that the behaviour's cuts apply to.
-    fn unary(mut self, behaviour: &Behaviour, content_type: &str, body: String) -> Response<Delivery> {
-        let plan = delivery::unary(Bytes::from(body), behaviour);
+    fn unary(mut self, behaviour: &Behaviour, content_type: &str, body: impl Into<Bytes>) -> Response<Delivery> {
+        let plan = delivery::unary(body.into(), behaviour);
         let mut response = self.response(behaviour, 200, content_type);
         if let Some(length) = plan.length {
             response
@@ -406,7 +442,7 @@ impl<'a> Exchange<'a> {
         let refusal = match &self.body {
             Some(Value::Object(_)) => return None,
             _ => Refusal::invalid(match dialect {
-                Dialect::OpenaiChat => {
+                Dialect::OpenaiChat | Dialect::OpenaiResponses => {
                     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly.)"
                 }
                 Dialect::AnthropicMessages => "The request body is not valid JSON.",
@@ -429,7 +465,12 @@ impl<'a> Exchange<'a> {
             return None;
         }
         match check_credential(dialect, self.query, &self.head.headers) {
+            // Without a version that it knows, Azure finds nothing at the address.
+            Ok(()) if self.azure && !azure::has_version(self.query) => {
+                Some(Unlawful(errors::named(context, "azure.resource_not_found")))
+            }
             Ok(()) => None,
+            Err(Credential::Missing) if self.azure => Some(Unlawful(errors::named(context, "wrong_key"))),
             Err(Credential::Missing) => Some(Unlawful(Credential::refusal(dialect).error(context))),
             Err(Credential::Wrong) => Some(Unlawful(errors::named(context, "wrong_key"))),
         }
@@ -441,6 +482,7 @@ impl<'a> Exchange<'a> {
             model: self.model(),
             request_id: &self.request_id,
             retry_after: behaviour.retry_after,
+            azure: self.azure,
         }
     }
 
@@ -493,6 +535,12 @@ impl<'a> Exchange<'a> {
             if self.face.dialect() == Dialect::BedrockConverse {
                 let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 headers.insert("x-amz-retry-after", HeaderValue::from(milliseconds));
+            }
+        }
+        if self.azure {
+            headers.insert("x-ms-region", HeaderValue::from_static("Fake Central"));
+            if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+                headers.insert("apim-request-id", id);
             }
         }
         for (name, value) in &behaviour.headers {

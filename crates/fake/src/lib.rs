@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod answer;
+mod azure;
 pub mod behaviour;
 mod bench;
 mod control;
@@ -24,6 +25,7 @@ pub mod named;
 mod prompt;
 mod provider_headers;
 mod random;
+mod resource;
 pub mod scenario;
 mod schema;
 pub mod script;
@@ -38,7 +40,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use crate::bench::Prepared;
+use crate::{bench::Prepared, resource::Shelf};
 
 pub use crate::{
     behaviour::{Behaviour, BehaviourError},
@@ -61,6 +63,7 @@ struct State {
     seed: u64,
     tokens: tokens::Tokens,
     bench: Option<Prepared>,
+    shelf: Shelf,
     scenario: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -144,6 +147,7 @@ impl Fake {
             seed,
             tokens: tokens::Tokens::default(),
             bench,
+            shelf: Shelf::default(),
             scenario: Mutex::new(None),
         };
         Self { state: Arc::new(state) }

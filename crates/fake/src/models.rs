@@ -13,7 +13,7 @@ const GEMINI: &[&str] = &["gemini-3.5-pro", "gemini-3.5-flash", "gemini-2.5-flas
 
 pub(crate) fn list(dialect: Dialect) -> Value {
     let names = match dialect {
-        Dialect::OpenaiChat => OPENAI,
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => OPENAI,
         Dialect::AnthropicMessages => ANTHROPIC,
         Dialect::Gemini => GEMINI,
         Dialect::BedrockConverse => BEDROCK,
@@ -22,7 +22,7 @@ pub(crate) fn list(dialect: Dialect) -> Value {
     };
     let all: Vec<Value> = names.iter().map(|name| one(dialect, name)).collect();
     match dialect {
-        Dialect::OpenaiChat => json!({"object": "list", "data": all}),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => json!({"object": "list", "data": all}),
         Dialect::AnthropicMessages => {
             json!({"data": all, "has_more": false, "first_id": names.first(), "last_id": names.last()})
         }
@@ -41,7 +41,9 @@ pub(crate) fn publisher() -> Value {
 
 pub(crate) fn one(dialect: Dialect, name: &str) -> Value {
     match dialect {
-        Dialect::OpenaiChat => json!({"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "fake"}),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            json!({"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "fake"})
+        }
         Dialect::AnthropicMessages => {
             json!({"type": "model", "id": name, "display_name": name, "created_at": "2026-09-01T00:00:00Z"})
         }

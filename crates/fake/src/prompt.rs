@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::dialect::openai_responses::Echo;
+
 /// A request, read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Prompt {
@@ -27,6 +29,12 @@ pub(crate) struct Prompt {
     /// Prompt-cache markers are present.
     pub(crate) cache_markers: bool,
     pub(crate) service_tier: Option<String>,
+    /// Names of tools that take free text instead of JSON.
+    pub(crate) custom_tools: Vec<String>,
+    /// The request went to Azure.
+    pub(crate) azure: bool,
+    /// What the Responses API repeats in its answer.
+    pub(crate) echo: Option<Box<Echo>>,
 }
 
 /// One message.
@@ -90,6 +98,19 @@ pub(crate) enum ContinuedBy {
 impl Prompt {
     pub(crate) fn last(&self) -> Option<&Turn> {
         self.turns.last()
+    }
+
+    /// Rounds of tool use that lie behind this request: results that follow each other are one, as parallel calls come back.
+    pub(crate) fn rounds(&self) -> usize {
+        let is_result = |turn: &Turn| turn.role == Role::ToolResult;
+        let begins = |at: usize| is_result(&self.turns[at]) && (at == 0 || !is_result(&self.turns[at - 1]));
+        (0..self.turns.len()).filter(|at| begins(*at)).count()
+    }
+
+    /// Whether turns may be played out here: a request without tools and results is one that an agent makes on the side, such as
+    /// for a title.
+    pub(crate) fn uses_tools(&self) -> bool {
+        !self.tools.is_empty() || self.rounds() > 0
     }
 
     /// Tokens of the prompt: a quarter of its characters, images and files at a flat rate.
@@ -208,6 +229,32 @@ pub(crate) fn media_of_url(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_that_follow_each_other_are_one_round() {
+        use Role::{Assistant, ToolResult, User};
+        let rows: [(&[Role], usize); 5] = [
+            (&[User], 0),
+            (&[User, Assistant, ToolResult], 1),
+            (&[User, Assistant, ToolResult, ToolResult, Assistant], 1),
+            (&[User, Assistant, ToolResult, Assistant, ToolResult, ToolResult], 2),
+            (&[User, Assistant, ToolResult, User, Assistant, User], 1),
+        ];
+        for (roles, wanted) in rows {
+            let turns = roles
+                .iter()
+                .map(|role| Turn {
+                    role: *role,
+                    ..Turn::default()
+                })
+                .collect();
+            let prompt = Prompt {
+                turns,
+                ..Prompt::default()
+            };
+            assert_eq!(prompt.rounds(), wanted, "{roles:?}");
+        }
+    }
 
     #[test]
     fn a_text_to_continue_is_found_however_it_is_asked_for() {

@@ -14,7 +14,7 @@ pub(crate) fn add(headers: &mut HeaderMap, dialect: Dialect, request_id: &str, r
     };
     let milliseconds = (80 + random.below(400)).to_string();
     match dialect {
-        Dialect::OpenaiChat => {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
             set("x-request-id", request_id);
             set("openai-processing-ms", &milliseconds);
             set("openai-version", "2020-10-01");

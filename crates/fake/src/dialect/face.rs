@@ -4,6 +4,7 @@ use http::{HeaderMap, Method};
 
 use crate::{
     dialect::{Dialect, Refusal, cloud},
+    resource::Resource,
     tokens::endpoint::Endpoint,
 };
 
@@ -31,6 +32,8 @@ pub(crate) enum Face {
     WrongMethod { dialect: Dialect },
     /// Nothing that the fake knows.
     Unknown { dialect: Dialect },
+    /// What has no dialect of conversation: embeddings, stored responses, images, audio, files and batches.
+    Resource(Resource),
 }
 
 /// How Gemini's path asks to be answered.
@@ -57,6 +60,11 @@ impl Face {
                 "generateContent" => GeminiStream::Unary,
                 "streamGenerateContent" if sse => GeminiStream::Sse,
                 "streamGenerateContent" => GeminiStream::Array,
+                "embedContent" | "batchEmbedContents" => {
+                    let model = percent_decoded(model);
+                    let batch = verb == "batchEmbedContents";
+                    return post(method, Face::Resource(Resource::GeminiEmbed { model, batch }), dialect);
+                }
                 "countTokens" if method == Method::POST => return Face::CountTokens { dialect, path_model },
                 _ => return Face::Unknown { dialect },
             };
@@ -83,6 +91,29 @@ impl Face {
         };
         if path.ends_with("/chat/completions") {
             return call(Dialect::OpenaiChat);
+        }
+        if path.ends_with("/responses") {
+            return call(Dialect::OpenaiResponses);
+        }
+        if path.ends_with("/responses/input_tokens") {
+            let dialect = Dialect::OpenaiResponses;
+            return post(
+                method,
+                Face::CountTokens {
+                    dialect,
+                    path_model: None,
+                },
+                dialect,
+            );
+        }
+        let anthropic = headers.contains_key("anthropic-version");
+        if let Some(resource) = Resource::of(path).filter(|_| !anthropic) {
+            return match resource.takes(method) {
+                true => Face::Resource(resource),
+                false => Face::WrongMethod {
+                    dialect: resource.dialect(),
+                },
+            };
         }
         if path.ends_with("/v1/messages") {
             return call(Dialect::AnthropicMessages);
@@ -114,6 +145,7 @@ impl Face {
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self {
+            Face::Resource(resource) => resource.dialect(),
             Face::Call { dialect, .. }
             | Face::CountTokens { dialect, .. }
             | Face::Models { dialect, .. }
@@ -181,7 +213,7 @@ pub(crate) fn check_credential(dialect: Dialect, query: &str, headers: &HeaderMa
         .map(str::trim)
         .filter(|key| !key.is_empty());
     let key = match dialect {
-        Dialect::OpenaiChat => bearer.or_else(|| header("api-key")),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => bearer.or_else(|| header("api-key")),
         // When both are sent the API uses x-api-key.
         Dialect::AnthropicMessages => header("x-api-key").or(bearer),
         Dialect::Gemini => header("x-goog-api-key")
@@ -216,7 +248,7 @@ impl Credential {
     /// What the provider says about a missing one; a wrong one has a row in the error table.
     pub(crate) fn refusal(dialect: Dialect) -> Refusal {
         let (status, message) = match dialect {
-            Dialect::OpenaiChat => (
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => (
                 401,
                 "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             ),
@@ -229,11 +261,7 @@ impl Credential {
             Dialect::CohereChat => (401, "no api key supplied"),
             Dialect::OllamaChat => (401, "unauthorized"),
         };
-        Refusal {
-            status,
-            message: message.into(),
-            field: None,
-        }
+        Refusal::with_status(status, message)
     }
 }
 
@@ -252,7 +280,7 @@ mod tests {
 
     #[test]
     fn paths_find_their_dialect_under_any_prefix() {
-        use Dialect::{AnthropicMessages, Gemini, OpenaiChat};
+        use Dialect::{AnthropicMessages, Gemini, OpenaiChat, OpenaiResponses};
         let plain = |dialect| Face::Call {
             dialect,
             path_model: None,
@@ -305,6 +333,59 @@ mod tests {
             (
                 face("GET", "/v1/models/openai/gpt-oss-20b", &[]),
                 models(OpenaiChat, Some("openai/gpt-oss-20b")),
+            ),
+            (face("POST", "/v1/responses", &[]), plain(OpenaiResponses)),
+            (
+                face("POST", "/v1/responses/input_tokens", &[]),
+                Face::CountTokens {
+                    dialect: OpenaiResponses,
+                    path_model: None,
+                },
+            ),
+            (
+                face("GET", "/v1/responses/resp_1", &[]),
+                Face::Resource(Resource::Response { id: "resp_1".into() }),
+            ),
+            (
+                face("GET", "/v1/responses/resp_1/input_items?order=asc", &[]),
+                Face::Resource(Resource::ResponseItems { id: "resp_1".into() }),
+            ),
+            (
+                face("PUT", "/v1/responses/resp_1", &[]),
+                Face::WrongMethod {
+                    dialect: OpenaiResponses,
+                },
+            ),
+            (
+                face("POST", "/openai/deployments/d/chat/completions?api-version=1", &[]),
+                plain(OpenaiChat),
+            ),
+            (
+                face("POST", "/openai/deployments/d/embeddings", &[]),
+                Face::Resource(Resource::Embeddings),
+            ),
+            (
+                face("POST", "/v1beta/models/e:batchEmbedContents", &[]),
+                Face::Resource(Resource::GeminiEmbed {
+                    model: "e".into(),
+                    batch: true,
+                }),
+            ),
+            (
+                face("POST", "/v1/images/edits", &[]),
+                Face::Resource(Resource::Images { edit: true }),
+            ),
+            (
+                face("GET", "/v1/files/file-1/content", &[]),
+                Face::Resource(Resource::FileContent { id: "file-1".into() }),
+            ),
+            (
+                face("POST", "/v1/batches/batch_1/cancel", &[]),
+                Face::Resource(Resource::BatchCancel { id: "batch_1".into() }),
+            ),
+            (
+                face("GET", "/v1/models/x/embeddings", &[]),
+                models(OpenaiChat, Some("x/embeddings")),
             ),
             (face("GET", "/nothing", &[]), Face::Unknown { dialect: OpenaiChat }),
         ];

@@ -11,6 +11,7 @@ pub(crate) mod face;
 pub(crate) mod gemini;
 pub(crate) mod ollama_chat;
 pub(crate) mod openai_chat;
+pub(crate) mod openai_responses;
 
 use std::fmt;
 
@@ -34,6 +35,8 @@ pub enum Dialect {
     AnthropicMessages,
     /// Google's generateContent.
     Gemini,
+    /// OpenAI's Responses API.
+    OpenaiResponses,
     /// Amazon Bedrock's Converse.
     BedrockConverse,
     /// Cohere's chat, version 2.
@@ -51,6 +54,8 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) message: String,
     pub(crate) field: Option<String>,
+    /// Where the envelope has a place for it.
+    pub(crate) code: Option<&'static str>,
 }
 
 impl Refusal {
@@ -59,6 +64,7 @@ impl Refusal {
             status: 400,
             message: message.into(),
             field: None,
+            code: None,
         }
     }
 
@@ -67,20 +73,39 @@ impl Refusal {
             status: 400,
             message: message.into(),
             field: Some(field.into()),
+            code: None,
         }
     }
 
+    pub(crate) fn with_status(status: u16, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            ..Self::invalid(message)
+        }
+    }
+
+    /// The same with the provider's code.
+    pub(crate) fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
     pub(crate) fn error(&self, context: ErrorContext<'_>) -> ErrorAnswer {
-        generic(context, self.status, &self.message, self.field.as_deref())
+        let error = generic(context, self.status, &self.message, self.field.as_deref());
+        match self.code {
+            Some(code) => error.with_code(code),
+            None => error,
+        }
     }
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 6] = [
+    pub const ALL: [Dialect; 7] = [
         Dialect::OpenaiChat,
         Dialect::AnthropicMessages,
         Dialect::Gemini,
+        Dialect::OpenaiResponses,
         Dialect::BedrockConverse,
         Dialect::CohereChat,
         Dialect::OllamaChat,
@@ -90,6 +115,7 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::OpenaiChat => "openai_chat",
+            Dialect::OpenaiResponses => "openai_responses",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::Gemini => "gemini",
             Dialect::BedrockConverse => "bedrock_converse",
@@ -106,6 +132,7 @@ impl Dialect {
     pub(crate) fn read(self, body: &Value, headers: &HeaderMap, model: &str) -> Result<Prompt, Refusal> {
         match self {
             Dialect::OpenaiChat => openai_chat::read::read(body),
+            Dialect::OpenaiResponses => openai_responses::read::read(body),
             Dialect::AnthropicMessages => anthropic_messages::read::read(body, headers),
             Dialect::Gemini => gemini::read::read(body, model),
             Dialect::BedrockConverse => bedrock_converse::read::read(body),
@@ -118,6 +145,7 @@ impl Dialect {
     pub(crate) fn unary(self, answer: &Answer) -> Value {
         match self {
             Dialect::OpenaiChat => openai_chat::write::unary(answer),
+            Dialect::OpenaiResponses => openai_responses::write::unary(answer),
             Dialect::AnthropicMessages => anthropic_messages::write::unary(answer),
             Dialect::Gemini => gemini::write::unary(answer),
             Dialect::BedrockConverse => bedrock_converse::write::unary(answer),
@@ -130,6 +158,7 @@ impl Dialect {
     pub(crate) fn events(self, answer: &Answer) -> Vec<Event> {
         match self {
             Dialect::OpenaiChat => openai_chat::write::events(answer),
+            Dialect::OpenaiResponses => openai_responses::write::events(answer),
             Dialect::AnthropicMessages => anthropic_messages::write::events(answer),
             Dialect::Gemini => gemini::write::events(answer),
             Dialect::BedrockConverse => bedrock_converse::write::events(answer),
@@ -144,7 +173,7 @@ impl Dialect {
             Dialect::BedrockConverse => Some((bedrock_converse::errors::NEUTRAL, bedrock_converse::errors::BY_STATUS)),
             Dialect::CohereChat => Some((cohere_chat::errors::NEUTRAL, cohere_chat::errors::BY_STATUS)),
             Dialect::OllamaChat => Some((ollama_chat::errors::NEUTRAL, ollama_chat::errors::BY_STATUS)),
-            Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::Gemini => None,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::AnthropicMessages | Dialect::Gemini => None,
         }
     }
 }

@@ -187,7 +187,7 @@ async fn a_request_gets_what_it_asks_for() {
 
 #[tokio::test]
 async fn a_request_that_the_provider_would_refuse_is_refused() {
-    let [chat, messages, gemini] = &CALLERS;
+    let [chat, messages, gemini, _] = &CALLERS;
     let user = json!({"role": "user", "content": "hi"});
     let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]});
     let rows = [
@@ -504,6 +504,8 @@ fn the_documentation_names_every_behaviour_and_its_example_is_read() {
     for (name, _) in jumpseat_fake::errors::NEUTRAL {
         assert!(text.contains(&format!("`{name}`")), "{name}");
     }
-    let example = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    Behaviour::from_json(example).unwrap();
+    let examples = text.split("```json\n").skip(1);
+    for example in examples.map(|rest| rest.split("```").next().unwrap()) {
+        Behaviour::from_json(example).unwrap();
+    }
 }

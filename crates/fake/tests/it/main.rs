@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod azure;
 mod clouds;
 mod faults;
+mod resources;
+mod responses;
 mod support;
+mod turns;

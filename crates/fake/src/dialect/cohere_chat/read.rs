@@ -43,6 +43,7 @@ pub(crate) fn read(body: &Value) -> Result<Prompt, Refusal> {
                 status: 422,
                 message: format!("unknown field: parameter '{name}' is not a valid field"),
                 field: None,
+                code: None,
             });
         }
     }

@@ -167,6 +167,9 @@ fn read_tools(body: &Value, prompt: &mut Prompt) -> Result<(), Refusal> {
                 format!("Missing required parameter: 'tools[{index}].function.name'."),
             )
         })?;
+        if kind == "custom" {
+            prompt.custom_tools.push(name.to_owned());
+        }
         prompt.tools.push(Tool {
             name: name.to_owned(),
             schema: described
@@ -195,7 +198,10 @@ fn read_tools(body: &Value, prompt: &mut Prompt) -> Result<(), Refusal> {
             }
         },
         choice => {
-            let name = choice["function"]["name"].as_str().unwrap_or_default();
+            let name = choice["function"]["name"]
+                .as_str()
+                .or(choice["custom"]["name"].as_str())
+                .unwrap_or_default();
             if !prompt.tools.iter().any(|tool| tool.name == name) {
                 return Err(Refusal::field(
                     "tool_choice",

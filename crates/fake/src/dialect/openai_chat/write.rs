@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::{Answer, Choice, Finish, ToolCall, Usage},
+    azure,
     event::{Event, EventKind},
 };
 
@@ -17,13 +18,17 @@ pub(crate) fn unary(answer: &Answer) -> Value {
             message.insert(reasoning_field(answer).into(), json!(choice.reasoning.concat()));
         }
         if !choice.tool_calls.is_empty() {
-            let calls: Vec<Value> = choice.tool_calls.iter().map(|call| json!({"id": call_id(call), "type": "function", "function": {"name": call.name, "arguments": call.arguments.to_string()}})).collect();
+            let calls: Vec<Value> = choice.tool_calls.iter().map(call_of).collect();
             message.insert("tool_calls".into(), json!(calls));
         }
         message.insert("refusal".into(), if choice.refusal.is_empty() { Value::Null } else { json!(choice.refusal.concat()) });
         message.insert("annotations".into(), json!([]));
         let finish = if answer.empty || answer.unfinished { Value::Null } else { json!(finish_reason(&choice.finish)) };
-        json!({"index": index, "message": message, "logprobs": logprobs(answer, &choice.text), "finish_reason": finish})
+        let mut value = json!({"index": index, "message": message, "logprobs": logprobs(answer, &choice.text), "finish_reason": finish});
+        if answer.azure {
+            value["content_filter_results"] = azure::filter_results(choice.finish == Finish::ContentFilter);
+        }
+        value
     }).collect();
     let mut body = json!({
         "id": format!("chatcmpl-{}", answer.id),
@@ -37,6 +42,9 @@ pub(crate) fn unary(answer: &Answer) -> Value {
     }
     body["service_tier"] = json!(answer.service_tier);
     body["system_fingerprint"] = json!(FINGERPRINT);
+    if answer.azure {
+        body["prompt_filter_results"] = azure::prompt_filter_results();
+    }
     if answer.odd {
         body["x_fake_unknown"] = json!({"nested": [1, null, "ü"]});
     }
@@ -50,6 +58,11 @@ pub(crate) fn events(answer: &Answer) -> Vec<Event> {
         events.push(Event::new(EventKind::Raw, "\u{feff}: keepalive\n\n"));
         // Azure's first chunk: no choices, no id, filter results of the prompt.
         events.push(Event::new(EventKind::Structure, json!({"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}).to_string()));
+    }
+    if answer.azure {
+        // The first chunk has nothing but what the filter found in the prompt.
+        let filtered = json!({"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": azure::prompt_filter_results()});
+        events.push(Event::new(EventKind::Structure, filtered.to_string()));
     }
     for (index, choice) in answer.choices.iter().enumerate() {
         let calls_only = choice.text.is_empty() && choice.refusal.is_empty() && !choice.tool_calls.is_empty();
@@ -136,10 +149,11 @@ fn content_deltas(answer: &Answer, choice: &Choice) -> Vec<(Value, Value)> {
         deltas.push((json!({"refusal": token}), Value::Null));
     }
     for (index, call) in choice.tool_calls.iter().enumerate() {
-        deltas.push((json!({"tool_calls": [{"index": index, "id": call_id(call), "type": "function", "function": {"name": call.name, "arguments": ""}}]}), Value::Null));
+        let (kind, input) = kind_of(call);
+        deltas.push((json!({"tool_calls": [{"index": index, "id": call_id(call), "type": kind, kind: {"name": call.name, input: ""}}]}), Value::Null));
         for fragment in call.fragments() {
             deltas.push((
-                json!({"tool_calls": [{"index": index, "function": {"arguments": fragment}}]}),
+                json!({"tool_calls": [{"index": index, kind: {input: fragment}}]}),
                 Value::Null,
             ));
         }
@@ -161,6 +175,16 @@ fn envelope(answer: &Answer) -> Value {
 fn chunk(answer: &Answer, kind: EventKind, index: usize, delta: Value, logprobs: Value, finish: Value) -> Event {
     let mut value = envelope(answer);
     value["choices"] = json!([{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
+    if answer.azure && kind != EventKind::Structure {
+        let filtered = value["choices"][0]["finish_reason"] == "content_filter";
+        // Chunks of text carry the results, the last one only when it was the filter that ended the text.
+        let results = if kind == EventKind::Content || filtered {
+            azure::filter_results(filtered)
+        } else {
+            json!({})
+        };
+        value["choices"][0]["content_filter_results"] = results;
+    }
     if answer.include_usage {
         value["usage"] = Value::Null;
     }
@@ -176,6 +200,20 @@ const FINGERPRINT: &str = "fp_fa4e000000";
 /// There is no official reasoning text in this dialect; both names that others use are known, the rarer one in odd streams.
 fn reasoning_field(answer: &Answer) -> &'static str {
     if answer.odd { "reasoning" } else { "reasoning_content" }
+}
+
+/// The type of a tool, and what its input is called.
+fn kind_of(call: &ToolCall) -> (&'static str, &'static str) {
+    if call.custom {
+        ("custom", "input")
+    } else {
+        ("function", "arguments")
+    }
+}
+
+fn call_of(call: &ToolCall) -> Value {
+    let (kind, input) = kind_of(call);
+    json!({"id": call_id(call), "type": kind, kind: {"name": call.name, input: call.input()}})
 }
 
 fn call_id(call: &ToolCall) -> String {
