@@ -3,7 +3,8 @@
 
 use types::dialect::DialectName;
 use types::event::StreamEvent;
-use wire::openai_chat::{EncoderOptions, StreamEncoder};
+use wire::openai_chat::StreamEncoder;
+use wire::response::{Encode, EncoderOptions};
 
 /// The text of choice 0, all of it.
 fn text(events: &[StreamEvent]) -> String {

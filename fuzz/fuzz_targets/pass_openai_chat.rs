@@ -4,12 +4,13 @@
 
 use bytes::Bytes;
 use wire::framing::sse::{Frame, Reader};
-use wire::openai_chat::{PassScanner, Passed};
+use wire::framing::pass::{Pass, PassScanner, Passed};
+use wire::openai_chat::PassJudge;
 
 fn pass(pieces: &[&[u8]], strip_usage: bool) -> (Vec<Frame>, String, u32) {
-    let mut scanner = PassScanner::new(strip_usage);
+    let mut scanner = PassScanner::new(PassJudge::new(strip_usage));
     let (mut forwarded, mut end) = (Vec::new(), String::new());
-    let mut take = |scanner: &mut PassScanner| {
+    let mut take = |scanner: &mut PassScanner<PassJudge>| {
         while let Some(passed) = scanner.poll() {
             assert!(end.is_empty(), "nothing comes after the end");
             match passed {

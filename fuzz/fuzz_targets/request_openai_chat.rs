@@ -15,9 +15,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         DialectName::OpenaiChat,
         DialectName::AnthropicMessages,
         DialectName::Gemini,
+        DialectName::BedrockConverse,
+        DialectName::CohereChat,
+        DialectName::OllamaChat,
     ] {
         let upstream = UpstreamModel {
-            model: "a-model",
+            model: ["a-model", "anthropic.claude-sonnet-4-5", "amazon.nova-pro"][usize::from(choice >> 1) % 3],
             max_output_default: 4096,
             reasoning: choice & 1 == 1,
         };

@@ -21,12 +21,13 @@ use crate::admin::health::Health;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::env::Env;
+use crate::conversations::Conversations;
 use crate::engine::call_ids::CallIds;
 use crate::engine::run::Engine;
 use crate::fleet::memory::Memory;
 use crate::fleet::snapshot::Snapshot;
 use crate::ingress::bodies::BodyBudget;
-use crate::ingress::chat::ChatFace;
+use crate::ingress::call::CallFace;
 use crate::ingress::face::Face;
 use crate::ingress::guard::Patience;
 use crate::ingress::server::{Limits, Server};
@@ -129,9 +130,10 @@ impl App {
         });
         let face = Face {
             snapshot: snapshot.clone(),
-            chat: ChatFace {
+            calls: CallFace {
                 engine,
                 bodies: bodies.clone(),
+                conversations: Conversations::new(server.stored_responses_max),
             },
             health: health.clone(),
         };

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod conversations;
 pub mod engine;
 pub mod fleet;
 pub mod ingress;

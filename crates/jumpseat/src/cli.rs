@@ -34,6 +34,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write a configuration from another gateway's, and list what could not be carried over.
     Import(ImportArgs),
+    /// List the models that are known, with prices, windows and abilities; or compare some: `models compare a/b c/d`.
+    Models(ModelsArgs),
     /// Run a fake provider that speaks every dialect and fails on order, for tests and staging.
     Fake(FakeArgs),
 }
@@ -114,6 +116,57 @@ impl ImportFrom {
         match self {
             ImportFrom::Litellm => "litellm",
             ImportFrom::Tensorzero => "tensorzero",
+        }
+    }
+}
+
+/// Arguments of `models`.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// Parts of `provider/model`, all of which must be in it; or `compare` and the models to compare.
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Of this provider.
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Of this model tier.
+    #[arg(long, value_enum)]
+    pub tier: Option<ModelTierWord>,
+    /// That can do this, such as `tools` or `json_schema`; may be repeated.
+    #[arg(long)]
+    pub feature: Vec<String>,
+    /// Whose answers cost at most so many dollars a million tokens.
+    #[arg(long, value_name = "DOLLARS")]
+    pub max_price: Option<String>,
+    /// That read at least so many tokens.
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<u64>,
+    /// That their provider turns off.
+    #[arg(long)]
+    pub deprecated: bool,
+    /// Only those of this configuration's providers, corrected as it says.
+    #[arg(long, short, value_name = "FILE", env = "JUMPSEAT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The words of model tiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelTierWord {
+    /// The best their makers have.
+    Premium,
+    /// Everyday models.
+    Standard,
+    /// Small and cheap.
+    Economy,
+}
+
+impl ModelTierWord {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ModelTierWord::Premium => "premium",
+            ModelTierWord::Standard => "standard",
+            ModelTierWord::Economy => "economy",
         }
     }
 }

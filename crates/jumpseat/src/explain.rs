@@ -11,6 +11,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use gateway::config::topology::{Resolution, RouteSpec, Topology};
 use gateway::config::units::write_duration;
+use http::HeaderMap;
 use policy::call::facts::CallFacts;
 use policy::plan::Plan;
 use policy::rng::Rng;
@@ -18,9 +19,12 @@ use policy::target::{DomainIx, TargetFacts};
 use policy::view::{Admission, TargetStatus, TargetsView};
 use serde::Serialize;
 use serde_json::json;
+use types::dialect::{IngressDialect, Operation};
 use types::ids::{CredentialIx, TargetIx};
 use types::time::Now;
-use wire::openai_chat::head::read_head;
+use wire::head::Head;
+use wire::request::BadRequest;
+use wire::server::{self, Asked};
 
 use crate::cli::ExplainArgs;
 use crate::outcome::{CommandError, Ended};
@@ -53,6 +57,8 @@ struct PlannedTarget {
     first_token: String,
     idle: String,
     total: Option<String>,
+    /// What it lacks and would be asked for in words.
+    degraded: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,11 +74,12 @@ pub fn run(args: &ExplainArgs, as_json: bool) -> Result<Ended, CommandError> {
     let request = args.request.as_deref().map(read).transpose()?;
     let (mut facts, asked) = match &request {
         Some(body) => {
-            let head =
-                read_head(body).map_err(|bad| CommandError::Usage(format!("error: the request: {}", bad.message)))?;
+            let head = read_question(body)
+                .map_err(|bad| CommandError::Usage(format!("error: the request: {}", bad.message)))?;
             let facts = CallFacts {
                 stream: head.stream,
                 features: head.features,
+                prompt_chars: head.prompt_chars,
                 prompt_tokens_estimate: head.prompt_chars.div_ceil(4),
                 max_output_tokens: head.max_output_tokens,
                 ..CallFacts::default()
@@ -105,6 +112,28 @@ pub fn run(args: &ExplainArgs, as_json: bool) -> Result<Ended, CommandError> {
     } else {
         Ended::Fine
     })
+}
+
+/// A body of whichever dialect it is of: each knows its own by what it must have.
+fn read_question(body: &Bytes) -> Result<Head, BadRequest> {
+    let headers = HeaderMap::new();
+    let asked = Asked {
+        body,
+        headers: &headers,
+        path_model: None,
+        path_stream: false,
+        operation: Operation::Generate,
+    };
+    let has = |name: &str| serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|b| b.get(name).is_some());
+    let dialect = if has("input") {
+        IngressDialect::OpenaiResponses
+    } else if has("contents") {
+        IngressDialect::Gemini
+    } else {
+        // Anthropic's messages differ in what this command does not look at.
+        IngressDialect::OpenaiChat
+    };
+    server::read_head(dialect, asked)
 }
 
 fn read(path: &Path) -> anyhow::Result<Bytes> {
@@ -160,6 +189,7 @@ fn explain(model: &str, route: &RouteSpec, facts: &CallFacts) -> Explanation {
                 first_token: write_duration(timeouts.first_token(facts.reasoning)),
                 idle: write_duration(timeouts.idle),
                 total: timeouts.total.map(write_duration),
+                degraded: candidate.degraded.words().collect(),
             }
         })
         .collect();
@@ -223,6 +253,10 @@ fn print(explanation: &Explanation) {
             ]);
         }
         println!("{}", rows.trim_fmt());
+    }
+    for target in explanation.targets.iter().filter(|t| !t.degraded.is_empty()) {
+        let words = target.degraded.join(", ");
+        println!("{} would be asked in words for: {words}", target.target);
     }
     for left in &explanation.left_out {
         println!("left out of tier {}: {}: {}", left.tier, left.target, left.reason);

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod fake;
 mod import;
+mod models;
 mod outcome;
 mod serve;
 mod source;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, json),
         Command::Config(args) => config::run(&args, json),
         Command::Explain(args) => explain::run(&args, json),
+        Command::Models(args) => models::run(&args, json),
         Command::Check(args) => check::run(&args, json),
         Command::Import(args) => import::run(&args, json),
         Command::Fake(args) => fake::run(&args, json),

@@ -171,6 +171,12 @@ const DIALECTS: &[&str] = &[
     "OpenaiChat",
     "OpenaiResponses",
     "AnthropicMessages",
+    "bedrock_converse",
+    "cohere_chat",
+    "ollama_chat",
+    "BedrockConverse",
+    "CohereChat",
+    "OllamaChat",
     "Gemini",
 ];
 
@@ -178,7 +184,17 @@ const DIALECTS: &[&str] = &[
 const MORE_PROVIDERS: &[&str] = &["bedrock", "vertex", "cohere", "perplexity", "claude", "chatgpt"];
 
 /// Their names are also English words: only a text that is nothing else counts.
-const ALSO_WORDS: &[&str] = &["together", "fireworks"];
+const ALSO_WORDS: &[&str] = &[
+    "together",
+    "fireworks",
+    "writer",
+    "lambda",
+    "inception",
+    "synthetic",
+    "morph",
+    "venice",
+    "jan",
+];
 
 #[test]
 fn no_providers_name_stands_in_code_but_where_providers_are_known() {

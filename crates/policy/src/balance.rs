@@ -50,6 +50,7 @@ fn draw_by_weight(candidates: &mut [Candidate], rng: &mut Rng) {
 
 #[cfg(test)]
 mod tests {
+    use types::features::Features;
     use types::ids::{CredentialIx, TargetIx};
 
     use super::*;
@@ -67,6 +68,7 @@ mod tests {
                 troubled: false,
                 probe: false,
                 forced: false,
+                degraded: Features::NONE,
             })
             .collect()
     }

@@ -37,8 +37,8 @@ pub enum Unfit {
 }
 
 /// Why the target cannot take the call; `None` when it can. A target that the client named itself is never barred: the
-/// provider knows better than any catalog.
-pub fn gate(call: &CallFacts, target: &TargetFacts) -> Option<Unfit> {
+/// provider knows better than any catalog. `prompt_tokens` is the prompt as estimated for this target.
+pub fn gate(call: &CallFacts, target: &TargetFacts, prompt_tokens: u64) -> Option<Unfit> {
     if call.named_target {
         return None;
     }
@@ -47,10 +47,10 @@ pub fn gate(call: &CallFacts, target: &TargetFacts) -> Option<Unfit> {
         return Some(Unfit::Features { missing });
     }
     if let Some(has) = target.context_window
-        && call.prompt_tokens_estimate > has
+        && prompt_tokens > has
     {
         return Some(Unfit::Window {
-            needs: call.prompt_tokens_estimate,
+            needs: prompt_tokens,
             has,
         });
     }
@@ -62,7 +62,19 @@ pub fn gate(call: &CallFacts, target: &TargetFacts) -> Option<Unfit> {
     None
 }
 
+/// What a call may be asked for in words instead, when a route says `on_unsupported: degrade`: tools are offered and called in
+/// text, a form of the answer is described and checked afterwards.
+pub const DEGRADABLE: Features = Features::TOOLS.with(Features::JSON_OBJECT).with(Features::JSON_SCHEMA);
+
 impl Unfit {
+    /// What would have to be asked for in words, if that is all that bars the target.
+    pub fn degradable(self) -> Option<Features> {
+        match self {
+            Unfit::Features { missing } if DEGRADABLE.contains(missing) => Some(missing),
+            Unfit::Features { .. } | Unfit::Window { .. } | Unfit::MaxOutput { .. } => None,
+        }
+    }
+
     /// Whether it may be wrong, so that the target is still tried when there is no other.
     pub fn is_estimate(self) -> bool {
         match self {
@@ -141,7 +153,9 @@ mod tests {
             ),
             (call(Features::ALL, 5000, Some(101), true), ""),
         ] {
-            let said = gate(&call, &target).map(|u| u.to_string()).unwrap_or_default();
+            let said = gate(&call, &target, call.prompt_tokens_estimate)
+                .map(|u| u.to_string())
+                .unwrap_or_default();
             assert_eq!(said, expected);
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use types::features::Features;
 use types::ids::{CredentialIx, TargetIx};
 use types::time::{Mono, Now};
 
@@ -13,7 +14,7 @@ use crate::call::facts::CallFacts;
 use crate::capability::{self, Unfit};
 use crate::rest::RestReason;
 use crate::rng::Rng;
-use crate::route::RoutePolicy;
+use crate::route::{OnUnsupported, RoutePolicy};
 use crate::view::{Admission, TargetsView};
 
 /// Targets in order.
@@ -46,6 +47,8 @@ pub struct Candidate {
     pub probe: bool,
     /// The least bad target when none may be tried: once, whatever its breaker says.
     pub forced: bool,
+    /// What it lacks and is asked for in words; empty for a target that can do all of it.
+    pub degraded: Features,
 }
 
 /// A target that will not be tried.
@@ -103,11 +106,16 @@ impl Plan {
                 let reason = match LeftOutReason::of(status.admission) {
                     // Disabled comes first: nothing about the call can change it.
                     Some(disabled @ LeftOutReason::Disabled { .. }) => Some(disabled),
-                    other => capability::gate(facts, target_facts)
+                    other => capability::gate(facts, target_facts, view.prompt_tokens(written.target, facts))
                         .map(LeftOutReason::Unfit)
                         .or(other),
                 };
-                match reason {
+                let in_words = match (reason, policy.on_unsupported) {
+                    (Some(LeftOutReason::Unfit(unfit)), OnUnsupported::Degrade) => unfit.degradable(),
+                    (_, OnUnsupported::Degrade | OnUnsupported::Error) => None,
+                }
+                .filter(|_| LeftOutReason::of(status.admission).is_none());
+                match reason.filter(|_| in_words.is_none()) {
                     Some(reason) => plan.left_out.push(LeftOut {
                         target: written.target,
                         tier: tier_ix,
@@ -124,6 +132,7 @@ impl Plan {
                         troubled: view.troubled_domain(target_facts.domain),
                         probe: status.admission == Admission::Probe,
                         forced: false,
+                        degraded: in_words.unwrap_or(Features::NONE),
                     }),
                 }
             }
@@ -133,8 +142,9 @@ impl Plan {
                 tier_candidates.sort_by_key(|c| c.no_headroom);
             }
         }
-        if plan.candidates.iter().any(|c| c.troubled) {
-            plan.candidates.sort_by_key(|c| c.troubled);
+        if plan.candidates.iter().any(|c| c.troubled || !c.degraded.is_empty()) {
+            // In words only when nobody can as it was asked.
+            plan.candidates.sort_by_key(|c| (!c.degraded.is_empty(), c.troubled));
         }
         if plan.candidates.is_empty() {
             plan.add_least_bad(view, now);
@@ -185,6 +195,7 @@ impl Plan {
             troubled: false,
             probe: status.admission == Admission::Probe,
             forced: true,
+            degraded: Features::NONE,
         });
         true
     }

@@ -20,6 +20,8 @@ pub struct RoutePolicy {
     pub stream_max: Duration,
     /// What a rejection by content policy leads to.
     pub on_content_filter: OnContentFilter,
+    /// What to do when no target can do what a call uses.
+    pub on_unsupported: OnUnsupported,
     /// What a stream that breaks leads to.
     pub on_stream_failure: OnStreamFailure,
     /// What the client is given when the last target's output is malformed.
@@ -99,6 +101,16 @@ pub enum OnContentFilter {
     Stop,
     /// The next target is tried.
     Fallback,
+}
+
+/// What happens when no target can do what a call uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnsupported {
+    /// The call is refused, with the reason.
+    #[default]
+    Error,
+    /// Targets that lack no more than [`crate::capability::DEGRADABLE`] are asked in words, after all that can do it.
+    Degrade,
 }
 
 /// What a stream that breaks leads to.
@@ -205,6 +217,7 @@ impl RoutePolicy {
             deadline: Duration::from_secs(600),
             stream_max: Duration::from_secs(600),
             on_content_filter: OnContentFilter::default(),
+            on_unsupported: OnUnsupported::default(),
             on_stream_failure: OnStreamFailure::default(),
             malformed_output: OnMalformed::default(),
             backoff: Backoff::default(),

@@ -46,8 +46,6 @@ pub struct TargetFacts {
     pub prefill: bool,
     /// Credentials of its provider. A provider that needs none has one, the empty one.
     pub credentials: u32,
-    /// It speaks the client's dialect, so that the body passes through.
-    pub same_dialect: bool,
     /// How good its model is, as told to the client.
     pub model_tier: Option<ModelTier>,
 }
@@ -215,7 +213,6 @@ pub(crate) mod tests {
             reasoning: false,
             prefill: false,
             credentials: 1,
-            same_dialect: true,
             model_tier: None,
         }
     }

@@ -8,6 +8,7 @@ use types::time::{Mono, Now};
 
 use crate::breaker::Permit;
 use crate::call::action::Launch;
+use crate::call::facts::CallFacts;
 use crate::credential::CredentialCell;
 use crate::provider::ProviderCell;
 use crate::rest::{RestReason, Usable};
@@ -26,6 +27,12 @@ pub trait TargetsView {
 
     /// Whether two providers of the domain are open.
     fn troubled_domain(&self, domain: DomainIx) -> bool;
+
+    /// Tokens the call's prompt will take at the target, estimated by whatever is known of it.
+    fn prompt_tokens(&self, target: TargetIx, call: &CallFacts) -> u64 {
+        let _ = target;
+        call.prompt_tokens_estimate
+    }
 
     /// A usable credential of the target that is not among those tried; asked after one of them was refused. See
     /// [`other_credential`]. Who has no second credential need not answer.
@@ -300,6 +307,7 @@ mod tests {
                 forced,
                 fresh_connection: false,
                 continuation: None,
+                degraded: types::features::Features::NONE,
             };
             let [credential, _] = &mut cells.credentials;
             let permit = admit(&mut cells.target, &mut cells.provider, credential, &launch, at(secs));

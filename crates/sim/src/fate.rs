@@ -270,6 +270,7 @@ mod tests {
             tier: 0,
             kind: AttemptKind::First,
             forced: false,
+            degraded: types::features::Features::NONE,
             fresh_connection: false,
             continuation: None,
         };

@@ -208,7 +208,8 @@ impl Fleet {
     pub fn open_to(&self, call: &CallFacts, now: Now) -> TargetSet {
         self.set(|target, n| {
             let admission = self.view(now).status(TargetIx(n), now).admission;
-            capability::gate(call, &target.facts).is_none() && matches!(admission, Admission::Ready | Admission::Probe)
+            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
+                && matches!(admission, Admission::Ready | Admission::Probe)
         })
     }
 
@@ -218,7 +219,7 @@ impl Fleet {
         let view = self.view(now);
         self.set(|target, n| {
             let status = view.status(TargetIx(n), now);
-            capability::gate(call, &target.facts).is_none()
+            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
                 && status.admission == Admission::Ready
                 && !status.no_headroom
                 && !view.troubled_domain(target.facts.domain)
@@ -230,7 +231,7 @@ impl Fleet {
     pub fn put_last(&self, call: &CallFacts, now: Now) -> TargetSet {
         let view = self.view(now);
         self.set(|target, n| {
-            capability::gate(call, &target.facts).is_some()
+            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_some()
                 || self.provider_open(TargetIx(n), now)
                 || self.resting(TargetIx(n), now).is_some()
                 || view.status(TargetIx(n), now).no_headroom

@@ -153,7 +153,6 @@ impl Scenario {
             reasoning: false,
             prefill: target.prefill,
             credentials: provider.credentials,
-            same_dialect: true,
             model_tier: None,
         }
     }

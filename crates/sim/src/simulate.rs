@@ -136,10 +136,12 @@ impl Simulation<'_> {
         let leave = clients.leave.filter(|(p, _)| chance::happens(*p, &mut rng));
         let pause = clients.pause.filter(|(p, _)| chance::happens(*p, &mut rng));
         let tools = chance::happens(clients.tools_permille, &mut rng);
+        let prompt_tokens = chance::between(clients.prompt_tokens.0, clients.prompt_tokens.1, &mut rng);
         let facts = CallFacts {
             stream,
             features: if tools { Features::TOOLS } else { Features::NONE },
-            prompt_tokens_estimate: chance::between(clients.prompt_tokens.0, clients.prompt_tokens.1, &mut rng),
+            prompt_chars: 4 * prompt_tokens,
+            prompt_tokens_estimate: prompt_tokens,
             max_output_tokens: None,
             deadline: deadline.map(|(_, d)| d),
             commit_within: within.map(|(_, d)| d),

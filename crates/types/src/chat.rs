@@ -67,7 +67,9 @@ pub struct ChatRequest {
     pub include_usage: bool,
     /// The caller's own user identifier.
     pub user: Option<String>,
-    /// Top-level fields of the source dialect that this model has no word for, in order. An encoder of another dialect reports
+    /// The dialect the question was asked in: whose `extra` is.
+    pub dialect: Option<DialectName>,
+    /// Top-level fields of that dialect that this model has no word for, in order. An encoder of another dialect reports
     /// each as dropped; it never loses them in silence.
     pub extra: Vec<(String, Json)>,
 }
@@ -317,6 +319,13 @@ impl ChatRequest {
         }
         features
     }
+
+    /// Puts what was fetched from `url` in the place of every mention of it, as base64 without line breaks. Gives how many
+    /// there were.
+    pub fn inline(&mut self, url: &str, media_type: &str, base64: &str) -> usize {
+        let parts = self.messages.iter_mut().flat_map(|m| &mut m.parts);
+        parts.map(|part| part.inline(url, media_type, base64)).sum()
+    }
 }
 
 impl Part {
@@ -325,6 +334,23 @@ impl Part {
         Part::Text {
             text: text.into(),
             cache: None,
+        }
+    }
+
+    fn inline(&mut self, at: &str, media_type: &str, base64: &str) -> usize {
+        match self {
+            Part::Image { source, .. } | Part::File { source, .. } | Part::Audio { source } => {
+                let is_there = matches!(source, Media::Url { url } if url == at);
+                if is_there {
+                    *source = Media::Base64 {
+                        media_type: media_type.to_owned(),
+                        data: base64.to_owned(),
+                    };
+                }
+                usize::from(is_there)
+            }
+            Part::ToolResult { content, .. } => content.iter_mut().map(|p| p.inline(at, media_type, base64)).sum(),
+            Part::Text { .. } | Part::Reasoning(_) | Part::Refusal { .. } | Part::ToolCall(_) => 0,
         }
     }
 

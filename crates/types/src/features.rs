@@ -40,18 +40,31 @@ features! {
     LOGPROBS = 8, "logprobs";
     /// The model continues a trailing assistant message.
     PREFILL = 9, "prefill";
+    /// More than one tool call in an answer.
+    PARALLEL_TOOLS = 10, "parallel_tools";
+    /// The answer comes as it is made.
+    STREAMING = 11, "streaming";
+    /// Instructions apart from the conversation.
+    SYSTEM = 12, "system";
+    /// Vectors of texts, at the endpoint for them.
+    EMBEDDINGS = 13, "embeddings";
 }
 
 impl Features {
     /// No feature at all.
     pub const NONE: Features = Features(0);
     /// Every feature: what is assumed of a model the catalog does not know.
-    pub const ALL: Features = Features((1 << 10) - 1);
+    pub const ALL: Features = Features((1 << 14) - 1);
 
     /// Both sets together.
     pub const fn with(self, other: Features) -> Features {
         Features(self.0 | other.0)
     }
+
+    /// What nearly every chat model can, so that nobody lists it: several tool calls, streams, instructions.
+    pub const COMMON: Features = Features::PARALLEL_TOOLS
+        .with(Features::STREAMING)
+        .with(Features::SYSTEM);
 
     /// This set less the other.
     pub const fn without(self, other: Features) -> Features {
@@ -66,6 +79,11 @@ impl Features {
     /// Whether all of `other` is in this set.
     pub const fn contains(self, other: Features) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether the sets have a feature in common.
+    pub const fn intersects(self, other: Features) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether the set is empty.

@@ -8,9 +8,12 @@
 pub mod answer;
 pub mod chat;
 pub mod dialect;
+pub mod embedding;
 pub mod event;
 pub mod features;
 pub mod ids;
+pub mod money;
 pub mod outcome;
+pub mod prices;
 pub mod time;
 pub mod usage;

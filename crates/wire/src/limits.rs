@@ -31,8 +31,7 @@ pub fn retry_after(headers: &HeaderMap, received: UnixMillis) -> Option<Duration
         .or_else(|| milliseconds("x-amz-retry-after"))
 }
 
-/// What the provider's rate-limit headers say is left (OpenAI's and Groq's `x-ratelimit-*`, Anthropic's
-/// `anthropic-ratelimit-*`).
+/// What the provider's rate-limit headers say is left: the first family of names that is there.
 pub fn headroom(headers: &HeaderMap, received: UnixMillis) -> Headroom {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let dimension = |remaining: &str, reset: &str| {
@@ -45,20 +44,37 @@ pub fn headroom(headers: &HeaderMap, received: UnixMillis) -> Headroom {
         })
     };
     // Every call of every provider passes here: names are constants, not put together.
-    let requests = dimension("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests").or_else(|| {
-        dimension(
-            "anthropic-ratelimit-requests-remaining",
-            "anthropic-ratelimit-requests-reset",
-        )
-    });
-    let tokens = dimension("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens").or_else(|| {
-        ANTHROPIC_TOKENS
-            .iter()
-            .filter_map(|(remaining, reset)| dimension(remaining, reset))
-            .min_by_key(|d| d.remaining)
-    });
+    let first = |names: &[(&str, &str)]| names.iter().find_map(|(remaining, reset)| dimension(remaining, reset));
+    let requests = first(&REQUESTS);
+    let tokens = dimension("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
+        .or_else(|| {
+            ANTHROPIC_TOKENS
+                .iter()
+                .filter_map(|(remaining, reset)| dimension(remaining, reset))
+                .min_by_key(|d| d.remaining)
+        })
+        .or_else(|| first(&MORE_TOKENS));
     Headroom { requests, tokens }
 }
+
+/// What is left of requests, and when more are: OpenAI's names (Groq and many others use them), Anthropic's, Cerebras', Mistral's,
+/// Together's.
+const REQUESTS: [(&str, &str); 5] = [
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    (
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ),
+    ("x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day"),
+    ("x-ratelimit-remaining-req-minute", "x-ratelimit-reset-req-minute"),
+    ("x-ratelimit-remaining", "x-ratelimit-reset"),
+];
+
+/// What is left of tokens: Cerebras' and Mistral's names, Together's.
+const MORE_TOKENS: [(&str, &str); 2] = [
+    ("x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"),
+    ("x-tokenlimit-remaining", "x-tokenlimit-reset"),
+];
 
 /// Anthropic tells three kinds of tokens; the scarcest counts.
 const ANTHROPIC_TOKENS: [(&str, &str); 3] = [
@@ -157,10 +173,15 @@ fn http_date(text: &str, received: UnixMillis) -> Option<Duration> {
     Some(until(date.as_millisecond(), received))
 }
 
-/// A reset header: a Go duration, plain seconds, or an RFC 3339 date.
+/// A reset header: a Go duration, plain seconds, a moment in Unix seconds or milliseconds, or an RFC 3339 date.
 fn reset_in(text: &str, received: UnixMillis) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<f64>() {
-        return Some(wait(seconds));
+        // Some write the moment instead: Unix seconds, or (OpenRouter) milliseconds.
+        return Some(match seconds {
+            moment if moment > 1e12 => until(moment as i64, received),
+            moment if moment > 1e9 => until((moment * 1e3) as i64, received),
+            seconds => wait(seconds),
+        });
     }
     go_duration(text).or_else(|| {
         let date: jiff::Timestamp = text.parse().ok()?;
@@ -271,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn headroom_is_read_from_openai_groq_and_anthropic() {
+    fn headroom_is_read_by_the_names_of_every_family() {
         let openai = headers(&[
             ("x-ratelimit-remaining-requests", "59"),
             ("x-ratelimit-reset-requests", "1s"),
@@ -306,6 +327,29 @@ mod tests {
                 tokens: dimension(8_000, 3)
             }
         );
+        let cerebras = headers(&[
+            ("x-ratelimit-remaining-requests-day", "14000"),
+            ("x-ratelimit-reset-requests-day", "33011.3"),
+            ("x-ratelimit-remaining-tokens-minute", "59000"),
+            ("x-ratelimit-reset-tokens-minute", "11.4"),
+        ]);
+        let found = headroom(&cerebras, RECEIVED);
+        assert_eq!(found.requests, dimension(14_000, 300));
+        assert_eq!(found.tokens.map(|d| d.remaining), Some(59_000));
+        let together = headers(&[
+            ("x-ratelimit-remaining", "9"),
+            ("x-ratelimit-reset", "4"),
+            ("x-tokenlimit-remaining", "500"),
+        ]);
+        let wanted = Headroom {
+            requests: dimension(9, 4),
+            tokens: dimension(500, 1),
+        };
+        assert_eq!(headroom(&together, RECEIVED), wanted);
+        for reset in ["1795176007", "1795176007000"] {
+            let moment = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)]);
+            assert_eq!(headroom(&moment, RECEIVED).requests, dimension(0, 7), "{reset}");
+        }
         assert_eq!(headroom(&HeaderMap::new(), RECEIVED), Headroom::default());
     }
 }

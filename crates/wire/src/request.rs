@@ -34,6 +34,10 @@ impl BadRequest {
     }
 }
 
+/// The code of a [`BadRequest`] for what is right in this dialect but cannot be said in the neutral model: the class
+/// is `unsupported`, and a target of the same dialect can serve it.
+pub const UNTRANSLATABLE: &str = "unsupported_parameter";
+
 /// The target's dialect cannot say what was asked; another target may.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{dialect} cannot express {what}", dialect = dialect.as_str())]
@@ -102,6 +106,18 @@ pub struct Encoded {
     pub headers: Vec<(&'static str, String)>,
     /// What was left out.
     pub dropped: Vec<Dropped>,
+}
+
+/// Adds members to a written object that has some.
+pub(crate) fn append_members(body: &mut Vec<u8>, members: &[(&str, &str)]) {
+    body.pop();
+    for (name, value) in members {
+        body.push(b',');
+        serde_json::to_writer(&mut *body, name).expect("writing JSON to memory cannot fail");
+        body.push(b':');
+        body.extend_from_slice(value.as_bytes());
+    }
+    body.push(b'}');
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use policy::target::DomainIx;
 use secrecy::SecretString;
 use types::dialect::DialectName;
 use types::ids::{CredentialId, FailureDomain, ProviderId, RouteName, TargetIx};
+use wire::hosting::Hosting;
 
 use crate::config::Config;
 use crate::config::catalog::{Catalog, ProviderRow};
@@ -165,7 +166,13 @@ impl Assembly<'_> {
             disabled,
             domain: DomainIx(domain_ix as u32),
             headers: self.headers(&provider.headers, &place.key("headers")),
+            hosting: Hosting::Native,
             tls_ca: provider.tls_ca.clone(),
+            quirks: provider
+                .quirks
+                .clone()
+                .or_else(|| row.map(|r| r.quirks.clone()))
+                .unwrap_or_default(),
             row: row_name,
             models: provider.models.clone(),
         }
@@ -175,7 +182,7 @@ impl Assembly<'_> {
         let catalog = Catalog::shipped();
         match &provider.preset {
             Some(preset) if catalog.provider(preset).is_none() => {
-                let known = || catalog.providers().map(|(n, _)| n);
+                let known = || catalog.provider_names();
                 let help = did_you_mean(preset, known())
                     .unwrap_or_else(|| format!("one of: {}", known().collect::<Vec<_>>().join(", ")));
                 self.error(
@@ -194,7 +201,7 @@ impl Assembly<'_> {
         if told {
             return;
         }
-        let near = did_you_mean(name, Catalog::shipped().providers().map(|(n, _)| n));
+        let near = did_you_mean(name, Catalog::shipped().provider_names());
         let help = match near {
             Some(near) if Catalog::shipped().provider(name).is_none() => near,
             _ => format!("write `{key}: {example}`"),
@@ -237,24 +244,28 @@ impl Assembly<'_> {
             .strip_prefix('v')
             .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));
         match dialect {
-            DialectName::OpenaiChat if path.is_empty() || path == "/" => {
+            DialectName::OpenaiChat | DialectName::OpenaiResponses if path.is_empty() || path == "/" => {
                 let help = format!("OpenAI's SDK takes it with the version: probably \"{url}/v1\"");
                 self.warning(place, format!("`{url}` has no path"), Some(help));
             }
-            DialectName::OpenaiChat => {
+            DialectName::OpenaiChat | DialectName::OpenaiResponses => {
                 if path.ends_with("/chat/completions") {
                     let help = format!("write \"{}\"", url.trim_end_matches("/chat/completions"));
                     self.error(place, format!("`{url}` names one call, not where calls go"), Some(help));
                 }
             }
-            DialectName::AnthropicMessages | DialectName::Gemini if version => {
+            DialectName::AnthropicMessages | DialectName::Gemini | DialectName::CohereChat if version => {
                 let help = format!(
                     "the SDK adds it: probably \"{}\"",
                     url.trim_end_matches(last).trim_end_matches('/')
                 );
                 self.warning(place, format!("`{url}` ends with a version"), Some(help));
             }
-            DialectName::AnthropicMessages | DialectName::Gemini => {}
+            DialectName::AnthropicMessages
+            | DialectName::Gemini
+            | DialectName::BedrockConverse
+            | DialectName::CohereChat
+            | DialectName::OllamaChat => {}
         }
     }
 

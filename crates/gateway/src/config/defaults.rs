@@ -20,6 +20,7 @@ const WIDTH: usize = 110;
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Server", "auth", "none"),
     ("Server", "workers", "4"),
+    ("Passthrough", "provider", "local"),
     ("Admin", "auth", "none"),
     ("Log", "file", "/var/log/jumpseat.log"),
     ("Defaults", "retries", "1"),
@@ -40,6 +41,17 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Provider", "failure_domain", "our-rack"),
     ("Provider", "headers", "{ x-team: search }"),
     ("Provider", "tls_ca", "/etc/ssl/our-ca.pem"),
+    (
+        "Provider",
+        "quirks",
+        "{ max_tokens: max_tokens, stream_options: omit, refuses: [logit_bias], renames: { seed: random_seed }, system_role: system, reasoning_field: reasoning, named: [content_as_text] }",
+    ),
+    ("Model", "lacks", "[parallel_tools, system]"),
+    (
+        "Model",
+        "price",
+        "{ input: 1.25, cached_input: 0.125, cache_write: 1.5625, cache_write_1h: 2.5, output: 10, reasoning: 10, image_input: 1.25, image_output: 40, audio_input: 40, audio_output: 80, per_call: 0.005, above: [{ tokens: 200000, input: 2.5, output: 15 }], batch: { input: 0.625, output: 5 }, flex: { input: 0.625, output: 5 }, priority: { input: 2.5, output: 20 } }",
+    ),
     ("Model", "context_window", "131072"),
     ("Model", "max_output", "8192"),
     ("Model", "features", "[tools, vision, json_schema]"),
@@ -51,6 +63,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Route", "deadline", "45s"),
     ("Route", "stream_max", "10m"),
     ("Route", "on_content_filter", "fallback"),
+    ("Route", "on_unsupported", "degrade"),
     ("Route", "on_stream_failure", "{ hold_back: 4KB }"),
     ("Route", "balance", "least_busy"),
     ("Route", "timeouts", "{ first_token: 5s }"),

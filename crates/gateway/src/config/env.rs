@@ -12,6 +12,8 @@ pub trait Env {
     fn var(&self, name: &str) -> Option<String>;
     /// A file's whole text.
     fn file(&self, path: &str) -> io::Result<String>;
+    /// The day, `2026-11-21`, in UTC: models are turned off on a day.
+    fn today(&self) -> String;
 }
 
 /// The environment of this process.
@@ -29,6 +31,10 @@ impl Env for ProcessEnv {
         }
         std::fs::read_to_string(path)
     }
+
+    fn today(&self) -> String {
+        jiff::Timestamp::now().strftime("%F").to_string()
+    }
 }
 
 /// A made-up environment.
@@ -38,6 +44,8 @@ pub struct MapEnv {
     pub vars: BTreeMap<String, String>,
     /// Texts by path.
     pub files: BTreeMap<String, String>,
+    /// The day; empty lies before every day.
+    pub today: String,
 }
 
 impl MapEnv {
@@ -49,7 +57,7 @@ impl MapEnv {
             .collect();
         MapEnv {
             vars,
-            files: BTreeMap::new(),
+            ..MapEnv::default()
         }
     }
 }
@@ -64,5 +72,9 @@ impl Env for MapEnv {
             .get(path)
             .cloned()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn today(&self) -> String {
+        self.today.clone()
     }
 }

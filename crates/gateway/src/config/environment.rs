@@ -18,15 +18,17 @@ use crate::config::{Config, Loaded, finish};
 
 /// The route's name, and a model's name that takes it.
 pub const DEFAULT: &str = "default";
+/// So many variables are told where none is set; there are more.
+const TOLD_MAX: usize = 12;
 
 /// Builds a configuration from the keys found in the environment.
 pub fn from_environment(env: &dyn Env) -> Result<Loaded, ConfigErrors> {
     let mut config = Config::default();
     let mut found = Vec::new();
-    for (name, row) in Catalog::shipped().providers() {
-        // A provider with an address of one's own cannot be known from its key alone.
-        let keyed = row.key.iter().find(|var| env.var(var).is_some_and(|v| !v.is_empty()));
-        if let (Some(var), Some(_)) = (keyed, &row.base_url) {
+    let is_set = |var: &str| env.var(var).is_some_and(|value| !value.is_empty());
+    for (name, row, var) in Catalog::shipped().providers_with_key(is_set) {
+        // A provider with an address of one's own cannot be known from its key alone, nor one whose key opens other doors too.
+        if row.base_url.is_some() && !row.common_key {
             config.providers.insert(name, Provider::default());
             found.push(format!("`{name}` ({var})"));
         }
@@ -34,10 +36,11 @@ pub fn from_environment(env: &dyn Env) -> Result<Loaded, ConfigErrors> {
     if found.is_empty() {
         let vars: Vec<&str> = Catalog::shipped()
             .providers()
-            .filter(|(_, row)| row.base_url.is_some())
+            .filter(|(_, row)| row.base_url.is_some() && !row.common_key)
             .filter_map(|(_, row)| row.key.first().map(String::as_str))
+            .take(TOLD_MAX)
             .collect();
-        let help = format!("write a `jumpseat.yaml`, or set one of: {}", vars.join(", "));
+        let help = format!("write a `jumpseat.yaml`, or set one of: {}, …", vars.join(", "));
         return Err(
             Notice::new("there is no configuration file and no provider's key in the environment")
                 .with_help(help)
@@ -123,9 +126,8 @@ impl Topology {
 
     /// The model of a provider that stands in for others' of a model tier.
     fn stand_in(&self, provider: usize, tier: ModelTier) -> Option<&str> {
-        let spec = &self.providers[provider];
-        spec.known_models()
-            .find(|model| spec.model(model).model_tier == Some(tier))
+        // Without a configuration file nobody says anything else of a model than the catalog.
+        Catalog::shipped().stand_in(self.providers[provider].row.as_deref()?, tier)
     }
 
     /// Who makes a model that the catalog does not know: by how its name begins, or the only provider there is.

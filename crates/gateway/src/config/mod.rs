@@ -14,6 +14,7 @@ pub mod entries;
 pub mod env;
 pub mod environment;
 pub mod expand;
+pub mod fetch;
 pub mod glob;
 pub mod lint;
 pub mod listen;
@@ -22,10 +23,14 @@ pub mod model;
 pub mod nearest;
 pub mod node;
 pub mod notice;
+pub mod passthrough;
 pub mod place;
+pub mod price;
 pub mod provider;
+pub mod quirks;
 pub mod rest;
 pub mod route;
+pub mod rows;
 pub mod schema;
 pub mod secret;
 pub mod server;
@@ -41,9 +46,11 @@ use crate::config::breaker::Breaker;
 use crate::config::checks::Checks;
 use crate::config::entries::Entries;
 use crate::config::env::Env;
+use crate::config::fetch::Fetch;
 use crate::config::log::Log;
 use crate::config::node::Node;
 use crate::config::notice::{ConfigErrors, Notice};
+use crate::config::passthrough::Passthrough;
 use crate::config::place::Place;
 use crate::config::provider::Provider;
 use crate::config::rest::Rest;
@@ -70,6 +77,10 @@ pub struct Config {
     pub rest: Rest,
     /// How calls are served where a route says nothing else.
     pub defaults: Settings,
+    /// Endpoints that go to one provider as they came.
+    pub passthrough: Passthrough,
+    /// Images and documents that callers name by URL.
+    pub fetch: Fetch,
     /// Who serves. Known names need nothing but a key.
     pub providers: Entries<Provider>,
     /// The names that callers put in `model`, each with its ordered tiers.
@@ -118,6 +129,7 @@ fn finish(config: Config, root: &Node, env: &dyn Env, mut errors: Vec<Notice>) -
     config.server.validate(root, &mut errors);
     config.admin.validate(config.server.listen, root, &mut errors);
     config.checks.validate(root, &mut errors);
+    config.fetch.validate(root, &mut errors);
     config.breaker.validate(root, &mut errors);
     config.rest.validate(root, &mut errors);
     config
@@ -127,7 +139,7 @@ fn finish(config: Config, root: &Node, env: &dyn Env, mut errors: Vec<Notice>) -
     if !errors.is_empty() {
         return Err(refused(errors, warnings));
     }
-    warnings.extend(lint::lint(&config, &topology, root));
+    warnings.extend(lint::lint(&config, &topology, root, &env.today()));
     sort(&mut warnings);
     Ok(Loaded {
         config,

@@ -9,6 +9,7 @@ use types::features::Features;
 use types::ids::ModelTier;
 
 use crate::config::nearest::did_you_mean;
+use crate::config::price::Price;
 
 /// Facts of a model; what is left out is not known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -18,8 +19,10 @@ pub struct Model {
     pub context_window: Option<u64>,
     /// Tokens of an answer.
     pub max_output: Option<u64>,
-    /// What it can do; whatever is asked, when left out.
+    /// What it can do; whatever is asked, when left out. `parallel_tools`, `streaming` and `system` need no mention.
     pub features: Option<FeatureList>,
+    /// What it cannot do of that which nearly every model can: `[parallel_tools, streaming, system]`.
+    pub lacks: Option<FeatureList>,
     /// It thinks before it answers, so that its first token may take minutes.
     pub reasoning: Option<bool>,
     /// It continues a trailing assistant message.
@@ -27,6 +30,8 @@ pub struct Model {
     /// How good (and dear) it is, as told to the client.
     #[schemars(with = "Option<ModelTierWord>")]
     pub model_tier: Option<ModelTier>,
+    /// What it costs. Written, it replaces the catalog's price whole.
+    pub price: Option<Price>,
     /// The day the provider turns it off, `2026-12-31`.
     pub deprecated: Option<String>,
 }
@@ -38,11 +43,29 @@ impl Model {
             context_window: self.context_window.or(other.context_window),
             max_output: self.max_output.or(other.max_output),
             features: self.features.or(other.features),
+            lacks: self.lacks.or(other.lacks),
             reasoning: self.reasoning.or(other.reasoning),
             prefill: self.prefill.or(other.prefill),
             model_tier: self.model_tier.or(other.model_tier),
+            price: self.price.clone().or_else(|| other.price.clone()),
             deprecated: self.deprecated.clone().or_else(|| other.deprecated.clone()),
         }
+    }
+
+    /// What it can do, as policy reads it; everything where nobody says.
+    pub fn abilities(&self) -> Features {
+        let mut features = self
+            .features
+            .map_or(Features::ALL, |list| list.0.with(Features::COMMON));
+        if self.reasoning == Some(true) {
+            features.insert(Features::REASONING);
+        }
+        // Nobody said so: a continuation by instruction works everywhere.
+        features = match self.prefill {
+            Some(true) => features.with(Features::PREFILL),
+            Some(false) | None => features.without(Features::PREFILL),
+        };
+        features.without(self.lacks.map_or(Features::NONE, |list| list.0))
     }
 }
 

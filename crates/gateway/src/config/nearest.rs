@@ -16,9 +16,16 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec
         0..=2 => 0,
         length => (length / 3).max(1),
     };
+    let begins = |long: &str, short: &str| {
+        long.get(..short.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(short))
+    };
+    let letters = bag(wrong);
     let mut found: Vec<(usize, &str)> = names
         .into_iter()
         .filter(|name| !name.is_empty() && name.len() <= NAME_LEN_MAX)
+        // There may be thousands of names: those of other letters are far in whatever order they stand.
+        .filter(|name| apart(&letters, &bag(name)) <= 2 * far || begins(name, wrong) || begins(wrong, name))
         .filter_map(|name| {
             let name_lower = name.to_lowercase();
             let mut distance = distance(&wrong_lower, &name_lower);
@@ -33,6 +40,20 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec
     found.sort();
     found.dedup();
     found.into_iter().take(NEAREST_MAX).map(|(_, name)| name).collect()
+}
+
+/// How often each letter stands in a word, in 32 bags.
+fn bag(word: &str) -> [u8; 32] {
+    let mut bag = [0; 32];
+    for byte in word.bytes().filter(u8::is_ascii) {
+        bag[usize::from(byte.to_ascii_lowercase() & 31)] += 1;
+    }
+    bag
+}
+
+/// How many letters only one of two words has; an edit takes at most one away and brings one.
+fn apart(a: &[u8; 32], b: &[u8; 32]) -> usize {
+    a.iter().zip(b).map(|(a, b)| usize::from(a.abs_diff(*b))).sum()
 }
 
 /// "did you mean `x`?" for messages, when a name is near.

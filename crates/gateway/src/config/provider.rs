@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use types::dialect::DialectName;
+use wire::quirks::Quirks;
 
 use crate::config::entries::Entries;
 use crate::config::model::Model;
+use crate::config::quirks::QuirksKeys;
 use crate::config::secret::Secret;
 
 /// A provider as written. What is left out comes from the catalog's row of the same name, or of `preset`.
@@ -31,6 +33,9 @@ pub struct Provider {
     pub headers: Entries<Secret>,
     /// A file of PEM certificates trusted besides the public ones, for a provider of one's own.
     pub tls_ca: Option<PathBuf>,
+    /// How its requests differ from those of `openai_chat`. Written, they replace its catalog row's whole.
+    #[schemars(with = "Option<QuirksKeys>")]
+    pub quirks: Option<Quirks>,
     /// Facts of its models that the catalog does not know or knows otherwise.
     pub models: Entries<Model>,
 }

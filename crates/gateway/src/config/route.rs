@@ -11,7 +11,7 @@ use types::ids::TargetId;
 
 use crate::config::entries::Entries;
 use crate::config::settings::{
-    Backoff, BalanceWord, ContentFilterWord, RetryBudget, Settings, StreamFailure, Timeouts,
+    Backoff, BalanceWord, ContentFilterWord, RetryBudget, Settings, StreamFailure, Timeouts, UnsupportedWord,
 };
 use crate::config::units::{DurationText, duration};
 
@@ -33,6 +33,8 @@ pub struct Route {
     pub stream_max: Option<Duration>,
     /// What a rejection by content policy leads to.
     pub on_content_filter: Option<ContentFilterWord>,
+    /// What to do when no target can do what a call uses.
+    pub on_unsupported: Option<UnsupportedWord>,
     /// What a stream that breaks after its commit leads to.
     pub on_stream_failure: Option<StreamFailure>,
     /// How the targets of its tiers are ordered.
@@ -85,6 +87,7 @@ impl Route {
             deadline: self.deadline,
             stream_max: self.stream_max,
             on_content_filter: self.on_content_filter,
+            on_unsupported: self.on_unsupported,
             on_stream_failure: self.on_stream_failure,
             balance: self.balance,
             timeouts: self.timeouts.clone(),

@@ -38,6 +38,11 @@ pub struct Server {
     #[serde(with = "size")]
     #[schemars(with = "SizeText")]
     pub bodies_in_flight_max: u64,
+    /// Responses that callers may go on from by `previous_response_id`, kept in memory up to this size, the oldest forgotten
+    /// first. 0 keeps none.
+    #[serde(with = "size")]
+    #[schemars(with = "SizeText")]
+    pub stored_responses_max: u64,
     /// A caller must have sent its headers within this.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText")]
@@ -66,6 +71,7 @@ impl Default for Server {
             body_max: 32 << 20,
             header_max: 32 << 10,
             bodies_in_flight_max: 1 << 30,
+            stored_responses_max: 64 << 20,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_min_rate: 1 << 10,

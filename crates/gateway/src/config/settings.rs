@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use policy::route::{Balance, OnContentFilter, OnStreamFailure, Retries, RoutePolicy, TierPolicy};
+use policy::route::{Balance, OnContentFilter, OnStreamFailure, OnUnsupported, Retries, RoutePolicy, TierPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,6 +40,8 @@ pub struct Settings {
     pub stream_max: Option<Duration>,
     /// What a rejection by content policy leads to.
     pub on_content_filter: Option<ContentFilterWord>,
+    /// What to do when no target can do what a call uses.
+    pub on_unsupported: Option<UnsupportedWord>,
     /// What a stream that breaks after its commit leads to.
     pub on_stream_failure: Option<StreamFailure>,
     /// How a tier's targets are ordered.
@@ -128,6 +130,16 @@ pub enum ContentFilterWord {
     Fallback,
 }
 
+/// What to do when no target can do what a call uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnsupportedWord {
+    /// The call is refused, with the reason.
+    Error,
+    /// Tools and forms of the answer are asked for in words, and the answer is checked.
+    Degrade,
+}
+
 /// How a tier's targets are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -153,6 +165,10 @@ impl Settings {
             on_content_filter: Some(match route.on_content_filter {
                 OnContentFilter::Stop => ContentFilterWord::Stop,
                 OnContentFilter::Fallback => ContentFilterWord::Fallback,
+            }),
+            on_unsupported: Some(match route.on_unsupported {
+                OnUnsupported::Error => UnsupportedWord::Error,
+                OnUnsupported::Degrade => UnsupportedWord::Degrade,
             }),
             on_stream_failure: Some(StreamFailure(route.on_stream_failure)),
             balance: Some(match tier.balance {
@@ -189,6 +205,7 @@ impl Settings {
             deadline: self.deadline.or(other.deadline),
             stream_max: self.stream_max.or(other.stream_max),
             on_content_filter: self.on_content_filter.or(other.on_content_filter),
+            on_unsupported: self.on_unsupported.or(other.on_unsupported),
             on_stream_failure: self.on_stream_failure.or(other.on_stream_failure),
             balance: self.balance.or(other.balance),
             timeouts: self.timeouts.or(&other.timeouts),
@@ -222,6 +239,11 @@ impl Settings {
                 Some(ContentFilterWord::Stop) => OnContentFilter::Stop,
                 Some(ContentFilterWord::Fallback) => OnContentFilter::Fallback,
                 None => house.on_content_filter,
+            },
+            on_unsupported: match self.on_unsupported {
+                Some(UnsupportedWord::Error) => OnUnsupported::Error,
+                Some(UnsupportedWord::Degrade) => OnUnsupported::Degrade,
+                None => house.on_unsupported,
             },
             on_stream_failure: self.on_stream_failure.map_or(house.on_stream_failure, |s| s.0),
             malformed_output: house.malformed_output,

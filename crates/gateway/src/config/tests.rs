@@ -135,7 +135,7 @@ fn a_wrong_key_or_value_is_told_with_line_column_place_and_the_nearest_right_nam
         ),
         (
             "server:\n  colour: red",
-            "2:3: server: unknown key `colour`, known here: listen, auth, shutdown_grace, body_max, header_max, bodies_in_flight_max, header_timeout, idle_timeout, body_min_rate, early_headers, workers",
+            "2:3: server: unknown key `colour`, known here: listen, auth, shutdown_grace, body_max, header_max, bodies_in_flight_max, stored_responses_max, header_timeout, idle_timeout, body_min_rate, early_headers, workers",
         ),
         (
             "budgets: { daily: {} }",
@@ -279,7 +279,7 @@ fn a_wrong_provider_is_told() {
         ),
         (
             "vllm: { models: { m: { window: 1 } } }",
-            "1:37: providers.vllm.models.m: unknown key `window`, known here: context_window, max_output, features, reasoning, prefill, model_tier, deprecated",
+            "1:37: providers.vllm.models.m: unknown key `window`, known here: context_window, max_output, features, lacks, reasoning, prefill, model_tier, price, deprecated",
         ),
     ];
     for (provider, expected) in cases {
@@ -380,7 +380,7 @@ fn listening_to_a_network_must_be_meant() {
 
 #[test]
 fn a_provider_without_its_key_is_disabled_and_its_targets_are_left_out() {
-    let text = "providers:\n  mistral: {}\n  openai: {}\n  groq: { api_keys: [\"${GONE}\", k2, k3] }\nroutes:\n  a:\n    tiers:\n      - targets: [mistral/m]\n      - targets: [openai/o]\n";
+    let text = "providers:\n  mistral: {}\n  openai: { models: { o: { price: {} } } }\n  groq: { api_keys: [\"${GONE}\", k2, k3] }\nroutes:\n  a:\n    tiers:\n      - targets: [mistral/m]\n      - targets: [openai/o]\n";
     let loaded = loaded(text);
     let told: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -439,7 +439,7 @@ fn what_is_valid_and_probably_not_meant_is_told() {
     let providers = "providers: { openai: {}, anthropic: {}, azure: { base_url: \"https://me.openai.azure.com/openai/v1\", api_key: k } }\n";
     let cases = [
         (
-            "a: { tiers: [{ targets: [openai/gpt-5.5] }, { targets: [azure/mine] }] }",
+            "a: { tiers: [{ targets: [openai/gpt-5.5] }, { targets: [azure/gpt-5.4] }] }",
             "2:16: routes.a.tiers: all tiers of `a` share one failure domain, `openai`, a fallback elsewhere survives its outage",
         ),
         (
@@ -575,7 +575,7 @@ providers:
     let own = facts("vllm/llama");
     assert_eq!(
         own.facts.features.words().collect::<Vec<_>>(),
-        ["tools", "reasoning", "prefill"]
+        ["tools", "reasoning", "prefill", "parallel_tools", "streaming", "system"]
     );
     assert_eq!(
         (own.facts.prefill, own.facts.reasoning, own.max_output_default),
@@ -672,4 +672,35 @@ fn anchors_and_merges_work_and_bombs_do_not() {
         bomb += &format!("a{n}: &a{n} [{below}]\n");
     }
     assert_ne!(errors(&bomb), "no error");
+}
+
+#[test]
+fn prices_and_quirks_come_from_the_catalog_and_what_is_written_replaces_them() {
+    let text = r#"
+providers:
+  openai: { models: { gpt-4o: { price: { input: 0.000001 } } } }
+  mistral: { api_key: k }
+  mine: { preset: mistral, api_key: k, quirks: { refuses: [seed] } }
+"#;
+    let loaded = loaded(text);
+    let input = |model: &str| match loaded.topology.resolve(model) {
+        Resolution::Direct(route) => {
+            let prices = route.targets[0].prices.clone()?;
+            Some(prices.standard.rates.input?.0)
+        }
+        other => panic!("{model}: {other:?}"),
+    };
+    assert_eq!(input("openai/gpt-4o"), Some(1));
+    assert_eq!(input("openai/gpt-4o-mini"), Some(150_000));
+    assert_eq!(
+        input("openai/gpt-4o-mini-2024-07-18"),
+        Some(150_000),
+        "a dated name has its family's price"
+    );
+    assert_eq!(input("openai/no-such-model"), None);
+    let quirks = |name: &str| &loaded.topology.provider(name).unwrap().quirks;
+    assert!(quirks("openai").is_none());
+    assert!(!quirks("mistral").takes_stream_options());
+    assert_eq!(quirks("mine").refuses, ["seed"]);
+    assert!(quirks("mine").takes_stream_options(), "replaced whole");
 }

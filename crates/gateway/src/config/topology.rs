@@ -12,8 +12,10 @@ use policy::route::{BreakerPolicy, RestPolicy, RoutePolicy, TierTarget};
 use policy::target::{DomainIx, ProviderIx, TargetFacts};
 use secrecy::{ExposeSecret, SecretString};
 use types::dialect::DialectName;
-use types::features::Features;
 use types::ids::{CredentialId, FailureDomain, ModelName, ProviderId, RouteName, TargetId, TargetIx};
+use types::prices::Prices;
+use wire::hosting::Hosting;
+use wire::quirks::Quirks;
 
 use crate::config::catalog::{Catalog, ProviderRow};
 use crate::config::entries::Entries;
@@ -72,8 +74,12 @@ pub struct ProviderSpec {
     pub enabled: bool,
     /// Why it is not enabled.
     pub disabled: Option<String>,
+    /// How its dialect is served there.
+    pub hosting: Hosting,
     /// Certificates trusted besides the public ones.
     pub tls_ca: Option<PathBuf>,
+    /// How its requests differ from those of its dialect.
+    pub quirks: Quirks,
     /// The catalog's row it takes after.
     pub(super) row: Option<String>,
     /// What the operator says of its models.
@@ -103,7 +109,7 @@ pub struct RouteSpec {
 /// One model at one enabled provider.
 #[derive(Debug, Clone)]
 pub struct TargetSpec {
-    /// What policy knows of it. `same_dialect` is meant for callers of the `openai_chat` ingress.
+    /// What policy knows of it.
     pub facts: TargetFacts,
     /// Position in [`Topology::providers`].
     pub provider: usize,
@@ -111,6 +117,8 @@ pub struct TargetSpec {
     pub model: ModelName,
     /// Output limit where the dialect requires one and the client gave none, in tokens.
     pub max_output_default: u64,
+    /// What it costs, where that is known.
+    pub prices: Option<Arc<Prices>>,
 }
 
 /// A configured target that cannot serve.
@@ -216,18 +224,9 @@ impl Topology {
         let spec = &self.providers[provider];
         let known = spec.model(model);
         let model = ModelName::from(model);
-        let mut features = known.features.map_or(Features::ALL, |f| f.0);
+        let features = known.abilities();
         let reasoning = known.reasoning.unwrap_or(false);
-        if reasoning {
-            features.insert(Features::REASONING);
-        }
-        // Nobody said so: a continuation by instruction works everywhere.
         let prefill = known.prefill.unwrap_or(false);
-        features = if prefill {
-            features.with(Features::PREFILL)
-        } else {
-            features.without(Features::PREFILL)
-        };
         TargetSpec {
             facts: TargetFacts {
                 id: TargetId::new(&spec.id, &model),
@@ -239,12 +238,12 @@ impl Topology {
                 reasoning,
                 prefill,
                 credentials: spec.credentials.len() as u32,
-                same_dialect: spec.dialect == DialectName::OpenaiChat,
                 model_tier: known.model_tier,
             },
             provider,
             model,
             max_output_default: known.max_output.unwrap_or(MAX_OUTPUT_UNKNOWN),
+            prices: known.price.as_ref().map(|price| Arc::new(price.prices())),
         }
     }
 
@@ -323,7 +322,9 @@ impl ProviderSpec {
             && self.domain == other.domain
             && self.headers == other.headers
             && self.enabled == other.enabled
+            && self.hosting == other.hosting
             && self.tls_ca == other.tls_ca
+            && self.quirks == other.quirks
             && secrets(self) == secrets(other)
     }
 
@@ -349,15 +350,13 @@ impl ProviderSpec {
     }
 
     /// The names of its models that are known: the operator's, then the catalog's.
-    pub(super) fn known_models(&self) -> impl Iterator<Item = &str> {
+    pub fn known_models(&self) -> impl Iterator<Item = &str> {
         let shipped = self
             .row
             .as_deref()
             .into_iter()
-            .flat_map(|row| Catalog::shipped().models(row));
-        let shipped = shipped
-            .map(|(name, _)| name)
-            .filter(|name| self.models.get(name).is_none());
+            .flat_map(|row| Catalog::shipped().model_names(row));
+        let shipped = shipped.filter(|name| self.models.get(name).is_none());
         self.models.names().chain(shipped)
     }
 

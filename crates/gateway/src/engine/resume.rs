@@ -8,12 +8,14 @@ use policy::call::action::Continuation as Mode;
 use types::chat::{ChatRequest, Message, Part, Role};
 use types::event::StreamEvent;
 use types::features::Features;
-use wire::openai_chat::EncoderOptions;
+use wire::response::EncoderOptions;
 
 /// How far back from the break a repetition is looked for, in characters.
 const OVERLAP_WINDOW_CHARS: usize = 512;
 /// A shorter repetition is taken for chance.
 const OVERLAP_CHARS_MIN: usize = 16;
+/// Reasoning has a block or a few; what closes more of them is not kept.
+const SIGNATURES_MAX: usize = 16;
 /// The account is not kept beyond this; a longer answer ends as an error when it breaks.
 const TRANSCRIPT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -21,6 +23,9 @@ const TRANSCRIPT_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Transcript {
     text: String,
+    reasoning: String,
+    /// What closed its reasoning.
+    signatures: Vec<StreamEvent>,
     identity: Option<(String, String, u64)>,
     in_reasoning: bool,
     never: Option<&'static str>,
@@ -59,7 +64,17 @@ impl Transcript {
                         self.text.clear();
                     }
                 }
-                StreamEvent::Reasoning { text, .. } if !text.is_empty() => self.in_reasoning = true,
+                StreamEvent::Reasoning { text, .. } if !text.is_empty() => {
+                    self.in_reasoning = true;
+                    self.reasoning.push_str(text);
+                    if self.reasoning.len() > TRANSCRIPT_BYTES_MAX {
+                        self.never = Some("the reasoning was too long to keep");
+                        self.reasoning.clear();
+                    }
+                }
+                StreamEvent::ReasoningSignature { .. } if self.signatures.len() < SIGNATURES_MAX => {
+                    self.signatures.push(event.clone());
+                }
                 StreamEvent::ToolCallStart { .. } => self.never = Some("a tool call had begun"),
                 StreamEvent::Refusal { text, .. } if !text.is_empty() => self.never = Some("the model was refusing"),
                 StreamEvent::Finish { .. } => self.never = Some("the answer had its finish reason already"),
@@ -98,9 +113,34 @@ impl Transcript {
         };
         Continuation {
             text: &self.text,
+            seen: self.events(&identity),
             mode,
             identity,
         }
+    }
+
+    /// What the client has seen, as the fewest events that say it.
+    fn events(&self, identity: &EncoderOptions) -> Vec<StreamEvent> {
+        let mut events = vec![StreamEvent::Start {
+            id: identity.id.clone(),
+            model: identity.model.clone(),
+            created: identity.created,
+        }];
+        if !self.reasoning.is_empty() {
+            events.push(StreamEvent::Reasoning {
+                choice: 0,
+                text: self.reasoning.clone(),
+            });
+        }
+        events.extend(self.signatures.iter().cloned());
+        if !self.text.is_empty() {
+            events.push(StreamEvent::Text {
+                choice: 0,
+                text: self.text.clone(),
+                logprobs: None,
+            });
+        }
+        events
     }
 }
 
@@ -108,6 +148,8 @@ impl Transcript {
 pub struct Continuation<'a> {
     text: &'a str,
     mode: Mode,
+    /// What the client has seen, for the encoder that goes on.
+    pub seen: Vec<StreamEvent>,
     /// Id, model and creation time of the stream that broke: the client sees one answer.
     pub identity: EncoderOptions,
 }

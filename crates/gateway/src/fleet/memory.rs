@@ -10,6 +10,7 @@ use policy::provider::ProviderCell;
 use policy::route::{BreakerPolicy, RestPolicy, RetryBudgetPolicy};
 use policy::route_cell::RouteCell;
 use policy::target::TargetCell;
+use policy::tokens::TokenRatio;
 use types::ids::{ProviderId, RouteName, TargetId, TargetIx};
 
 /// Locks a cell. The critical sections move plain data and cannot leave it half-changed, so a poisoned lock is taken over.
@@ -25,6 +26,8 @@ pub struct TargetState {
     pub ordinal: TargetIx,
     /// Breaker, rests and headroom.
     pub cell: Mutex<TargetCell>,
+    /// Characters in one of its tokens, as its own counts taught.
+    pub tokens: Mutex<TokenRatio>,
     /// Attempts under way.
     pub in_flight: AtomicU32,
 }
@@ -70,6 +73,7 @@ impl Memory {
             id: id.clone(),
             ordinal,
             cell: Mutex::new(TargetCell::new(*breaker, *rest, seed)),
+            tokens: Mutex::default(),
             in_flight: AtomicU32::new(0),
         });
         if inner.targets.len() < TARGETS_MAX {

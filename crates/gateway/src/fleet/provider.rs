@@ -12,6 +12,8 @@ use secrecy::ExposeSecret;
 use types::dialect::DialectName;
 use types::ids::ProviderId;
 use types::time::Now;
+use wire::hosting::Hosting;
+use wire::quirks::Quirks;
 
 use crate::config::topology::ProviderSpec;
 use crate::fleet::memory::{Memory, lock};
@@ -26,6 +28,10 @@ pub struct Provider {
     pub dialect: DialectName,
     /// As the provider's own SDK takes it, without a slash at the end.
     pub base_url: String,
+    /// How its dialect is served there.
+    pub hosting: Hosting,
+    /// Where it differs from its dialect.
+    pub quirks: Quirks,
     /// What fails with it.
     pub domain: DomainIx,
     /// Its connections.
@@ -80,6 +86,8 @@ impl Provider {
             id: spec.id.clone(),
             dialect: spec.dialect,
             base_url: spec.base_url.trim_end_matches('/').to_owned(),
+            hosting: spec.hosting.clone(),
+            quirks: spec.quirks.clone(),
             domain: spec.domain,
             client: UpstreamClient::new(dialer),
             credentials,

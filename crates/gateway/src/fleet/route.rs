@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use http::Uri;
+use policy::call::facts::CallFacts;
 use policy::route::RoutePolicy;
 use policy::route_cell::RouteCell;
 use policy::target::{DomainIx, TargetFacts};
 use policy::view::{TargetStatus, TargetsView, other_credential, target_status};
 use types::ids::{CredentialIx, TargetId, TargetIx};
+use types::prices::Prices;
 use types::time::Now;
 
 use crate::fleet::memory::{TargetState, lock};
@@ -47,6 +49,8 @@ pub struct Target {
     pub stream_uri: Uri,
     /// Output limit where the dialect requires one and the client gave none.
     pub max_output_default: u64,
+    /// What its tokens cost, where anyone says.
+    pub prices: Option<Arc<Prices>>,
     /// Its metrics.
     pub metrics: Arc<TargetMetrics>,
 }
@@ -83,6 +87,10 @@ impl TargetsView for View<'_> {
         let credentials: Vec<_> = target.provider.credentials.iter().map(|c| lock(&c.cell)).collect();
         let in_flight = target.state.in_flight.load(Ordering::Relaxed);
         target_status(&cell, &provider, credentials.iter().map(|c| &**c), in_flight, now)
+    }
+
+    fn prompt_tokens(&self, target: TargetIx, call: &CallFacts) -> u64 {
+        lock(&self.route.target(target).state.tokens).estimate(call.prompt_chars)
     }
 
     fn other_credential(&self, target: TargetIx, tried: &[CredentialIx], now: Now) -> Option<CredentialIx> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 use policy::target::DomainIx;
+use types::dialect::Operation;
 use types::ids::{ModelName, ProviderId, RouteName, TargetId};
 
 use crate::config::Loaded;
@@ -13,6 +14,7 @@ use crate::fleet::memory::{Memory, lock};
 use crate::fleet::provider::Provider;
 use crate::fleet::route::{Route, Target};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
+use crate::upstream::fetch::Fetcher;
 use crate::upstream::link::Dialer;
 
 /// Routes made for targets that clients named themselves. At the limit further ones are made for each call anew, and
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub providers: Vec<Option<Arc<Provider>>>,
     /// The routes, in the order of the configuration.
     pub routes: Vec<Arc<Route>>,
+    /// Fetches what requests name by URL, within the configuration's limits.
+    pub fetcher: Fetcher,
     direct: Mutex<BTreeMap<(RouteName, TargetId), Arc<Route>>>,
     shared_domains: Arc<Vec<(DomainIx, Vec<Arc<Provider>>)>>,
     memory: Arc<Memory>,
@@ -84,6 +88,7 @@ impl Snapshot {
             shared_domains: Arc::new(shared_domains(&providers)),
             providers,
             routes: Vec::new(),
+            fetcher: Fetcher::new(loaded.config.fetch.clone()),
             direct: Mutex::default(),
             memory: memory.clone(),
             metrics: metrics.clone(),
@@ -156,9 +161,10 @@ impl Snapshot {
                 bail!("target `{id}` belongs to a provider that is not enabled");
             };
             let uri = |stream| {
-                let path = wire::dialect::path(provider.dialect, target.model.as_str(), stream);
-                provider
-                    .uri(&path)
+                let path = provider
+                    .hosting
+                    .path(provider.dialect, Operation::Generate, target.model.as_str(), stream);
+                path.and_then(|path| provider.uri(&path))
                     .with_context(|| format!("target `{id}` makes no valid URL"))
             };
             let topology = &self.loaded.topology;
@@ -169,6 +175,7 @@ impl Snapshot {
                 metrics: self.target_metrics(id, crowded),
                 provider: provider.clone(),
                 max_output_default: target.max_output_default,
+                prices: target.prices.clone(),
                 facts: target.facts.clone(),
             });
         }

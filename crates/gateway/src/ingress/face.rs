@@ -1,4 +1,4 @@
-//! The paths of the data plane. Authority is decided on the path that is dispatched here, never on raw strings.
+//! The data plane's face: each request goes through its [`Door`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,23 +6,26 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::header::{ALLOW, HOST, HeaderValue};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use types::dialect::IngressDialect;
+use wire::door::{Door, StoredVerb};
+use wire::openai_responses;
 use wire::request::BadRequest;
 
 use crate::admin::health::Health;
 use crate::fleet::snapshot::Snapshot;
-use crate::ingress::chat::{ChatFace, chat};
+use crate::ingress::call::{CallFace, call, unknown_model};
 use crate::ingress::models;
-use crate::ingress::reply::{self, ReplyBody};
+use crate::ingress::reply::{self, Refusal, ReplyBody};
 use crate::ingress::server::Answer;
 
 /// The data plane's HTTP face.
 pub struct Face {
     /// The configuration calls begin with.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    /// Takes chat calls.
-    pub chat: ChatFace,
+    /// Takes calls.
+    pub calls: CallFace,
     /// Alive, ready.
     pub health: Arc<Health>,
 }
@@ -41,48 +44,59 @@ impl Answer for Face {
 impl Face {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
-        if let Err(complaint) = check_host(request.headers()) {
-            return reply::refuse(StatusCode::BAD_REQUEST, &complaint);
+        match request.uri().path() {
+            "/health" => return self.health.health(),
+            "/ready" => return self.health.ready(),
+            _ => {}
         }
-        let method = request.method().clone();
-        let path = request.uri().path();
-        match path {
-            // Also without the version: base URLs are written both ways.
-            "/v1/chat/completions" | "/chat/completions" => match method {
-                Method::POST => chat(&self.chat, self.snapshot.load_full(), request).await,
-                _ => not_allowed("POST"),
+        let door = Door::of(request.method(), request.uri(), request.headers());
+        let dialect = door.dialect(request.uri().path(), request.headers());
+        let refuse = |refusal: Box<Refusal>| refusal.into_response(dialect, None);
+        if let Err(complaint) = check_host(request.headers()) {
+            return refuse(Refusal::new(StatusCode::BAD_REQUEST, complaint));
+        }
+        match door {
+            Door::Call(door) => call(&self.calls, self.snapshot.load_full(), door, request).await,
+            Door::Models { shape, id: None } => {
+                reply::json(StatusCode::OK, models::list(self.snapshot.load().topology(), shape))
+            }
+            Door::Models { shape, id: Some(id) } => match models::one(self.snapshot.load().topology(), &id, shape) {
+                Some(body) => reply::json(StatusCode::OK, body),
+                None => refuse(unknown_model(&id, &[])),
             },
-            "/v1/models" | "/models" => match method {
-                Method::GET => reply::json(StatusCode::OK, models::list(self.snapshot.load().topology())),
-                _ => not_allowed("GET"),
-            },
-            "/health" => self.health.health(),
-            "/ready" => self.health.ready(),
-            _ => match path.strip_prefix("/v1/models/") {
-                Some(id) if method == Method::GET => self.model(id),
-                Some(_) => not_allowed("GET"),
-                None => not_found(path),
-            },
+            Door::StoredResponse { id, verb } => self.stored_response(&id, verb).unwrap_or_else(refuse),
+            Door::OtherMethod(allowed) => not_allowed(allowed, dialect),
+            Door::Unknown(near) => refuse(not_found(request.uri().path(), near)),
         }
     }
 
-    fn model(&self, id: &str) -> Response<ReplyBody> {
-        let id = id.replace("%2F", "/").replace("%2f", "/");
-        match models::one(self.snapshot.load().topology(), &id) {
-            Some(body) => reply::json(StatusCode::OK, body),
-            None => {
-                let message = format!(
-                    "the model `{}` does not exist here",
+    fn stored_response(&self, id: &str, verb: StoredVerb) -> Result<Response<ReplyBody>, Box<Refusal>> {
+        let conversations = &self.calls.conversations;
+        let unknown = || {
+            let complaint = BadRequest {
+                message: format!(
+                    "Response with id '{}' not found.",
                     id.chars().take(128).collect::<String>()
-                );
-                let complaint = BadRequest {
-                    message,
-                    param: Some("model".into()),
-                    code: Some("model_not_found"),
-                };
-                reply::refuse(StatusCode::NOT_FOUND, &complaint)
+                ),
+                param: Some("response_id".into()),
+                code: Some("response_not_found"),
+            };
+            Refusal::new(StatusCode::NOT_FOUND, complaint)
+        };
+        let body = match verb {
+            StoredVerb::Get => conversations.get(id).ok_or_else(unknown)?.response.clone(),
+            StoredVerb::InputItems => {
+                let kept = conversations.get(id).ok_or_else(unknown)?;
+                openai_responses::conversation::input_items(&kept.items)
             }
-        }
+            StoredVerb::Delete => {
+                if !conversations.delete(id) {
+                    return Err(unknown());
+                }
+                openai_responses::conversation::deleted(id)
+            }
+        };
+        Ok(reply::json(StatusCode::OK, body))
     }
 }
 
@@ -110,26 +124,29 @@ fn check_host(headers: &HeaderMap) -> Result<(), BadRequest> {
     }
 }
 
-fn not_found(path: &str) -> Response<ReplyBody> {
+fn not_found(path: &str, near: Option<&'static str>) -> Box<Refusal> {
     let path: String = path.chars().take(128).collect();
-    let message =
-        format!("there is no `{path}` here: this version serves POST /v1/chat/completions and GET /v1/models");
+    let advice = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "calls go to /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings or \
+                 /v1beta/models/{model}:generateContent; GET /v1/models lists the names"
+            .to_owned(),
+    };
     let complaint = BadRequest {
-        message,
+        message: format!("there is no `{path}` here: {advice}"),
         param: None,
         code: Some("unknown_url"),
     };
-    reply::refuse(StatusCode::NOT_FOUND, &complaint)
+    Refusal::new(StatusCode::NOT_FOUND, complaint)
 }
 
-fn not_allowed(allowed: &'static str) -> Response<ReplyBody> {
-    let message = format!("this path takes {allowed} only");
+fn not_allowed(allowed: &'static str, dialect: IngressDialect) -> Response<ReplyBody> {
     let complaint = BadRequest {
-        message,
+        message: format!("this path takes {allowed} only"),
         param: None,
         code: Some("method_not_allowed"),
     };
-    let mut response = reply::refuse(StatusCode::METHOD_NOT_ALLOWED, &complaint);
+    let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, complaint).into_response(dialect, None);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -3,7 +3,7 @@
 //! [`server`] owns connections, [`face`] knows the paths, [`chat`] takes a call from its bytes to its answer.
 
 pub mod bodies;
-pub mod chat;
+pub mod call;
 pub mod face;
 pub mod guard;
 pub mod hints;

@@ -9,8 +9,9 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTE
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use wire::openai_chat::errors;
+use types::dialect::IngressDialect;
 use wire::request::BadRequest;
+use wire::server;
 
 use crate::engine::output::RunningBody;
 use crate::ingress::bodies::BodyError;
@@ -67,57 +68,85 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<ReplyBody> {
     response
 }
 
-/// A refusal of what the client sent. Trying again does not help, and the SDKs are told so.
-pub fn refuse(status: StatusCode, complaint: &BadRequest) -> Response<ReplyBody> {
-    let mut response = json(status, errors::bad_request(complaint));
-    response.headers_mut().insert(
-        HeaderName::from_static("x-should-retry"),
-        HeaderValue::from_static("false"),
-    );
-    response
-}
-
-/// A refusal of a call, with its code for the log.
+/// Why a request gets no call, before a dialect gives it its shape.
 #[derive(Debug)]
 pub struct Refusal {
-    /// For the client.
-    pub response: Response<ReplyBody>,
-    /// One word.
-    pub code: &'static str,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What is wrong and what was meant.
+    pub complaint: BadRequest,
+    then: Then,
+}
+
+/// What the client is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Not to send the same again; SDKs are told so.
+    GiveUp,
+    /// To come back in a second: shedding passes.
+    ComeBack,
+    /// Not to send the same again, and not on this connection: what is left of the body is not read.
+    HangUp,
 }
 
 impl Refusal {
     /// A refusal of what the client sent.
-    pub fn new(status: StatusCode, complaint: &BadRequest) -> Box<Refusal> {
+    pub fn new(status: StatusCode, complaint: BadRequest) -> Box<Refusal> {
         Box::new(Refusal {
-            response: refuse(status, complaint),
-            code: complaint.code.unwrap_or("invalid_request"),
+            status,
+            complaint,
+            then: Then::GiveUp,
         })
     }
 
     /// A body that could not be read.
     pub fn of_body(error: BodyError) -> Box<Refusal> {
-        let (status, code) = match error {
-            BodyError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
-            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-            BodyError::Broken => (StatusCode::BAD_REQUEST, "incomplete_body"),
-            BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        let (status, code, then) = match error {
+            BodyError::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", Then::HangUp),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout", Then::HangUp),
+            BodyError::Broken => (StatusCode::BAD_REQUEST, "incomplete_body", Then::HangUp),
+            BodyError::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", Then::ComeBack),
         };
         let complaint = BadRequest {
             message: error.to_string(),
             param: None,
             code: Some(code),
         };
-        let mut refusal = Refusal::new(status, &complaint);
-        let headers = refusal.response.headers_mut();
-        if error == BodyError::NoMemory {
-            // Shedding passes: the SDKs may come back.
-            headers.remove("x-should-retry");
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        } else {
-            // What is left of the body is not read.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        Box::new(Refusal {
+            status,
+            complaint,
+            then,
+        })
+    }
+
+    /// One word for the log.
+    pub fn code(&self) -> &'static str {
+        self.complaint.code.unwrap_or("invalid_request")
+    }
+
+    /// As the client's SDK reads it. `id` is the call's, when there is one.
+    pub fn into_response(self, dialect: IngressDialect, id: Option<&str>) -> Response<ReplyBody> {
+        let body = server::refusal(dialect, self.status.as_u16(), id.unwrap_or_default(), &self.complaint);
+        let mut response = json(self.status, body);
+        let headers = response.headers_mut();
+        let never = || HeaderValue::from_static("false");
+        match self.then {
+            Then::GiveUp => {
+                headers.insert(HeaderName::from_static("x-should-retry"), never());
+            }
+            Then::ComeBack => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Then::HangUp => {
+                headers.insert(HeaderName::from_static("x-should-retry"), never());
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
-        refusal
+        if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            for name in ["x-jumpseat-call-id", "x-request-id", "request-id"] {
+                headers.insert(HeaderName::from_static(name), id.clone());
+            }
+        }
+        response
     }
 }

@@ -41,6 +41,10 @@ pub struct CallLine<'a> {
     pub latency_ms: f64,
     /// From the request's last byte to the first content.
     pub first_token_ms: Option<f64>,
+    /// What was asked: `chat`, `embeddings`, `count_tokens`, `images` …
+    pub operation: &'static str,
+    /// The client's dialect.
+    pub dialect: &'static str,
     /// Was it a stream?
     pub stream: bool,
     /// Prompt tokens, as told by the provider.
@@ -49,6 +53,12 @@ pub struct CallLine<'a> {
     pub output_tokens: Option<u64>,
     /// Prompt tokens read from the provider's cache.
     pub cached_tokens: Option<u64>,
+    /// What its attempts cost, in dollars; absent where no price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Some of that is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
     /// What translation left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<&'a str>,
@@ -112,6 +122,12 @@ pub struct AttemptLine<'a> {
     pub input_tokens: Option<u64>,
     /// Generated tokens.
     pub output_tokens: Option<u64>,
+    /// What it cost, in dollars; absent where no price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// The provider told no usage, or a kind of token has no price of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
 }
 
 static MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));

@@ -90,6 +90,8 @@ pub struct Metrics {
     operation_duration: Family<TargetModel, Histogram, fn() -> Histogram>,
     first_token: Family<TargetModel, Histogram, fn() -> Histogram>,
     tokens: Family<TargetTokens, Counter>,
+    cost: Family<TargetLabel, Counter<f64, AtomicU64>>,
+    token_error: Family<TargetLabel, Histogram, fn() -> Histogram>,
     attempts_in_flight: Family<TargetLabel, Gauge>,
     breaker: Family<TargetLabel, Gauge<i64, AtomicI64>>,
     breaker_opened: Family<TargetLabel, Counter>,
@@ -107,6 +109,11 @@ pub struct Metrics {
 
 fn durations() -> Histogram {
     Histogram::new(DURATION_BUCKETS)
+}
+
+/// From a percent to twice the count.
+fn shares() -> Histogram {
+    Histogram::new([0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0])
 }
 
 impl Default for Metrics {
@@ -131,6 +138,8 @@ impl Metrics {
             operation_duration: Family::new_with_constructor(durations),
             first_token: Family::new_with_constructor(durations),
             tokens: Family::default(),
+            cost: Family::default(),
+            token_error: Family::new_with_constructor(shares),
             attempts_in_flight: Family::default(),
             breaker: Family::default(),
             breaker_opened: Family::default(),
@@ -196,6 +205,16 @@ impl Metrics {
             "gen_ai_client_token_usage",
             "Tokens as told by the providers",
             m.tokens.clone(),
+        );
+        r.register(
+            "jumpseat_cost_usd",
+            "What attempts cost by target, in dollars: by the catalog's prices and the providers' usage",
+            m.cost.clone(),
+        );
+        r.register(
+            "jumpseat_token_estimate_error_ratio",
+            "How wrong the estimate of a prompt's tokens was, as a share of the provider's count",
+            m.token_error.clone(),
         );
         r.register(
             "jumpseat_attempts_in_flight",
@@ -300,6 +319,8 @@ impl Metrics {
             input_tokens: tokens("input"),
             output_tokens: tokens("output"),
             cached_tokens: tokens("cached_input"),
+            cost: self.cost.get_or_create_owned(&label),
+            token_error: self.token_error.get_or_create_owned(&label),
             in_flight: self.attempts_in_flight.get_or_create_owned(&label),
             breaker_opened: self.breaker_opened.get_or_create_owned(&label),
         }
@@ -405,6 +426,10 @@ pub struct TargetMetrics {
     pub output_tokens: Counter,
     /// Prompt tokens read from the provider's cache.
     pub cached_tokens: Counter,
+    /// Dollars spent at it.
+    pub cost: Counter<f64, AtomicU64>,
+    /// How wrong estimates of its prompts' tokens were.
+    pub token_error: Histogram,
     /// Attempts under way.
     pub in_flight: Gauge,
     /// Times its breaker opened.

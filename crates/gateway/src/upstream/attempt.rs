@@ -8,12 +8,12 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use policy::call::event::AttemptEvent;
-use types::answer::FinishReason;
 use types::dialect::DialectName;
 use types::event::StreamEvent;
 use types::ids::AttemptNo;
@@ -21,12 +21,13 @@ use types::outcome::{Failure, Headroom, OutcomeClass, Scope};
 use types::time::UnixMillis;
 use types::usage::Usage;
 use wire::dialect;
-use wire::openai_chat::{encode_answer, inspect_answer};
 use wire::request::Dropped;
 use wire::response::RawAnswer;
 
+use crate::upstream::answer::{Answer, AnswerReader};
 use crate::upstream::client::{CaptureConnection, Sent, answer_began, connection_was_reused};
-use crate::upstream::order::Order;
+use crate::upstream::fetch::{FetchError, Fetched, Fetcher};
+use crate::upstream::order::{Order, Outgoing};
 use crate::upstream::reader::{Ending, Reader};
 
 /// An error's body is read to this length; the rest is not needed to classify it.
@@ -44,6 +45,8 @@ pub enum Progress {
     Chunk(Chunk),
     /// A whole answer, in the client's dialect.
     Answer(Answer),
+    /// What the request names by URL came: the attempt is to be written and sent now.
+    Fetched(Vec<Fetched>),
     /// The stream's terminal event was seen. `bytes` is the client's terminal event.
     End {
         /// For the client.
@@ -59,14 +62,6 @@ pub struct Chunk {
     pub content: Option<u64>,
     /// What it says, when the route may have to continue it elsewhere.
     pub said: Vec<StreamEvent>,
-}
-
-/// A whole answer.
-pub struct Answer {
-    /// JSON in the client's dialect.
-    pub body: Bytes,
-    /// A filter or a refusal for safety ended it.
-    pub filtered: bool,
 }
 
 /// What is known of an attempt for its log line.
@@ -86,6 +81,10 @@ pub struct Details {
     pub malformed: u32,
     /// The content filter ended it.
     pub filtered: bool,
+    /// The gateway answered by an estimate of its own.
+    pub estimated: bool,
+    /// Bytes of content for the client so far; of a whole answer all of them.
+    pub answer_bytes: u64,
 }
 
 /// A running attempt.
@@ -99,11 +98,13 @@ pub struct Attempt {
     state: State,
     ready: VecDeque<Progress>,
     reader: Reader,
+    answer_reader: AnswerReader,
     content_bytes: u64,
     received: UnixMillis,
 }
 
 enum State {
+    Fetching(BoxFuture<'static, Result<Vec<Fetched>, FetchError>>),
     Sending {
         sent: Sent,
         connected_told: bool,
@@ -124,30 +125,44 @@ enum State {
 
 impl Attempt {
     /// Writes the request for the target and sends it off. The event is the attempt's end when it cannot be written.
-    pub fn launch(order: Order<'_>) -> Result<Box<Attempt>, AttemptEvent> {
-        let written = order.write()?;
-        let sent = order
-            .target
-            .provider
-            .client
-            .send(written.request, order.launch.fresh_connection);
-        Ok(Box::new(Attempt {
+    pub fn launch(order: &Order<'_>, fetcher: &Fetcher) -> Result<Box<Attempt>, AttemptEvent> {
+        let mut attempt = Box::new(Attempt {
             no: order.launch.attempt,
-            details: Details {
-                dropped: written.dropped,
-                ..Details::default()
-            },
+            details: Details::default(),
             dialect: order.target.provider.dialect,
             stream: order.body.head.stream,
-            state: State::Sending {
-                sent,
-                connected_told: false,
-            },
+            state: State::Over { body: None },
             ready: VecDeque::new(),
             received: order.wall,
             reader: order.reader(),
+            answer_reader: order.answer_reader(),
             content_bytes: 0,
-        }))
+        });
+        match order.write()? {
+            Outgoing::Request(written) => {
+                attempt.details.dropped = written.dropped;
+                let client = &order.target.provider.client;
+                attempt.state = State::Sending {
+                    sent: client.send(written.request, order.launch.fresh_connection),
+                    connected_told: false,
+                };
+            }
+            Outgoing::Fetch(urls) => {
+                // No connection to the provider is missing meanwhile.
+                let event = AttemptEvent::Connected { attempt: attempt.no };
+                attempt.ready.push_back(Progress::Event(event));
+                let fetcher = fetcher.clone();
+                attempt.state = State::Fetching(Box::pin(async move { fetcher.fetch(&urls).await }));
+            }
+            Outgoing::Estimate(body) => {
+                attempt.details.estimated = true;
+                attempt.ready.push_back(Progress::Answer(Answer {
+                    body,
+                    ..Answer::default()
+                }));
+            }
+        }
+        Ok(attempt)
     }
 
     /// What happens next. Cancel-safe: everything it waits for is kept in `self`. After the attempt's end it waits
@@ -158,6 +173,14 @@ impl Attempt {
                 return progress;
             }
             match &mut self.state {
+                State::Fetching(fetch) => match fetch.await {
+                    Ok(fetched) => {
+                        self.over(None);
+                        return Progress::Fetched(fetched);
+                    }
+                    // The client named it: nobody else can fetch it either.
+                    Err(error) => self.fail(Failure::new(OutcomeClass::InvalidRequest, error.to_string())),
+                },
                 State::Sending { sent, connected_told } => {
                     tokio::select! {
                         biased;
@@ -231,6 +254,7 @@ impl Attempt {
     pub fn details(&self) -> Details {
         let mut details = self.details.clone();
         details.usage = details.usage.or(self.reader.usage());
+        details.answer_bytes = details.answer_bytes.max(self.content_bytes);
         details.malformed = self.reader.malformed();
         details.filtered |= self.reader.filtered();
         details
@@ -271,14 +295,15 @@ impl Attempt {
         else {
             return;
         };
+        let body = Bytes::from(bytes);
         let raw = RawAnswer {
             status: status.as_u16(),
             headers: &headers,
-            body: &bytes,
+            body: &body,
             received: self.received,
         };
         if !status.is_success() {
-            let failure = dialect::classify(self.dialect, raw);
+            let failure = self.answer_reader.classify(self.dialect, raw);
             return self.fail(failure);
         }
         if over_limit {
@@ -295,31 +320,12 @@ impl Attempt {
             };
             return self.fail(failure);
         }
-        let answer = match self.dialect {
-            DialectName::OpenaiChat => inspect_answer(raw).map(|facts| {
-                self.details.usage = facts.usage;
-                Answer {
-                    body: Bytes::from(bytes),
-                    filtered: facts.filtered,
-                }
-            }),
-            DialectName::AnthropicMessages | DialectName::Gemini => {
-                dialect::decode_answer(self.dialect, raw).map(|answer| {
-                    self.details.usage = answer.usage;
-                    let filtered = answer
-                        .choices
-                        .iter()
-                        .any(|c| c.finish == Some(FinishReason::ContentFilter));
-                    Answer {
-                        body: Bytes::from(encode_answer(&answer, self.received.0 / 1000)),
-                        filtered,
-                    }
-                })
-            }
-        };
+        let answer = self.answer_reader.read(raw, body.clone());
         match answer {
             Ok(answer) => {
                 self.details.filtered = answer.filtered;
+                self.details.usage = answer.usage;
+                self.details.answer_bytes = answer.body.len() as u64;
                 self.ready.push_back(Progress::Answer(answer));
             }
             Err(failure) => self.fail(failure),
@@ -387,7 +393,9 @@ impl Attempt {
     fn end_stream(&mut self) {
         match std::mem::replace(&mut self.state, State::Over { body: None }) {
             State::Streaming { body } => self.over(Some(body)),
-            State::Sending { .. } | State::Collecting { .. } | State::Over { .. } => self.over(None),
+            State::Fetching(_) | State::Sending { .. } | State::Collecting { .. } | State::Over { .. } => {
+                self.over(None);
+            }
         }
     }
 

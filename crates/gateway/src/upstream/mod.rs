@@ -1,7 +1,9 @@
 //! Outbound HTTP: the only place of it. Connections, the provider's client, and one attempt at one target.
 
+pub mod answer;
 pub mod attempt;
 pub mod client;
+pub mod fetch;
 pub mod link;
 pub mod order;
 pub mod reader;

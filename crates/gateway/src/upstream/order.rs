@@ -3,23 +3,28 @@
 //! The same dialect passes through with its model's name replaced; another one, and every continuation of a broken stream, is
 //! written from the neutral model.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use policy::call::action::Launch;
 use policy::call::event::AttemptEvent;
-use types::dialect::DialectName;
+use types::chat::ChatRequest;
+use types::dialect::{DialectName, Operation};
 use types::ids::AttemptNo;
 use types::outcome::{Failure, OutcomeClass};
 use types::time::UnixMillis;
-use wire::dialect;
-use wire::openai_chat::request::UNTRANSLATABLE;
-use wire::openai_chat::{EncoderOptions, ReasoningField};
-use wire::request::{BadRequest, Dropped, Encoded, UpstreamModel};
+use wire::opaque::OpaqueRequest;
+use wire::request::{BadRequest, Dropped, Encoded, UNTRANSLATABLE, Unsupported, UpstreamModel};
+use wire::response::EncoderOptions;
+use wire::{dialect, embeddings, quirks, server};
 
-use crate::engine::body::RequestBody;
+use crate::engine::body::{Ask, RequestBody};
 use crate::engine::resume::Continuation;
 use crate::fleet::route::Target;
+use crate::upstream::answer::AnswerReader;
 use crate::upstream::client::request;
 use crate::upstream::reader::Reader;
 
@@ -35,8 +40,10 @@ pub struct Order<'a> {
     pub continuation: Option<Continuation<'a>>,
     /// Keep an account of what is said: the route resumes broken streams.
     pub resumable: bool,
-    /// An id for answers of dialects that have none.
-    pub answer_id: String,
+    /// Who the answer says it is, where its provider does not say.
+    pub identity: EncoderOptions,
+    /// Media may be fetched: see [`Outgoing::Fetch`].
+    pub may_fetch: bool,
     /// The time.
     pub wall: UnixMillis,
 }
@@ -49,26 +56,71 @@ pub struct Written {
     pub dropped: Vec<Dropped>,
 }
 
+/// What comes of an order.
+pub enum Outgoing {
+    /// A request for the provider.
+    Request(Box<Written>),
+    /// What the request names by URL is needed first.
+    Fetch(Vec<String>),
+    /// The gateway can answer by itself: the provider has no such operation and an estimate will do.
+    Estimate(Bytes),
+}
+
 impl Order<'_> {
     fn dialect(&self) -> DialectName {
         self.target.provider.dialect
     }
 
+    /// Whether the client's bytes go on as they are.
     fn passes_through(&self) -> bool {
-        self.dialect() == DialectName::OpenaiChat && self.continuation.is_none()
+        let upstream = self.dialect();
+        self.continuation.is_none()
+            && match &self.body.ask {
+                Ask::Generate | Ask::CountTokens => upstream == self.body.dialect.name() && !self.body.must_translate(),
+                Ask::Embed => upstream == DialectName::OpenaiChat,
+                Ask::Opaque(_) => true,
+            }
     }
 
     /// Writes the request. The event is the attempt's end when it cannot be written.
-    pub fn write(&self) -> Result<Written, AttemptEvent> {
-        let target = self.target;
+    pub fn write(&self) -> Result<Outgoing, AttemptEvent> {
+        self.try_write()
+            .map_err(|unwritten| unwritten.event(self.launch.attempt))
+    }
+
+    fn try_write(&self) -> Result<Outgoing, Unwritten> {
+        let (target, body) = (self.target, self.body);
         let mut headers: HeaderMap = target.provider.headers(self.launch.credential.0 as usize);
+        let (method, uri) = match &body.ask {
+            Ask::Opaque(opaque) => (opaque.method.clone(), self.opaque_uri(opaque)?),
+            Ask::Generate if body.head.stream => (Method::POST, target.stream_uri.clone()),
+            Ask::Generate => (Method::POST, target.uri.clone()),
+            Ask::CountTokens => match self.operation_uri(Operation::CountTokens) {
+                Some(uri) => (Method::POST, uri),
+                None => {
+                    let tokens = body.head.prompt_chars.div_ceil(4);
+                    let estimate = server::encode_count(body.dialect, tokens).unwrap_or_default();
+                    return Ok(Outgoing::Estimate(estimate.into()));
+                }
+            },
+            Ask::Embed => match self.operation_uri(Operation::Embed) {
+                Some(uri) => (Method::POST, uri),
+                None => {
+                    let message = format!("{} cannot make embeddings", self.dialect().as_str());
+                    return Err(Unwritten::Unsupported(message, None));
+                }
+            },
+        };
+        if let Some(urls) = self.to_fetch()? {
+            return Ok(Outgoing::Fetch(urls));
+        }
         let (bytes, dropped) = if self.passes_through() {
-            (
-                self.body.head.splice(&self.body.bytes, target.facts.id.model(), true),
-                Vec::new(),
-            )
+            for (name, value) in &body.forwarded {
+                headers.insert(name, value.clone());
+            }
+            (self.spliced(&mut headers), Vec::new())
         } else {
-            let encoded = encode(self, self.dialect()).map_err(|e| e.event(self.launch.attempt))?;
+            let encoded = self.encode()?;
             for (name, value) in encoded.headers {
                 if let Ok(value) = HeaderValue::try_from(value) {
                     headers.insert(HeaderName::from_static(name), value);
@@ -76,38 +128,160 @@ impl Order<'_> {
             }
             (Bytes::from(encoded.body), encoded.dropped)
         };
-        let uri = if self.body.head.stream {
-            &target.stream_uri
-        } else {
-            &target.uri
+        let bytes = match &body.ask {
+            Ask::Opaque(_) => bytes,
+            Ask::Generate | Ask::CountTokens | Ask::Embed => target.provider.hosting.fit(self.dialect(), bytes),
         };
-        Ok(Written {
-            request: request(Method::POST, uri.clone(), headers, bytes),
+        let asks_chat = matches!(body.ask, Ask::Generate) && self.dialect() == DialectName::OpenaiChat;
+        let (bytes, dropped) = if asks_chat {
+            let (bytes, more) = quirks::apply(&target.provider.quirks, &bytes);
+            (bytes, [dropped, more].concat())
+        } else {
+            (bytes, dropped)
+        };
+        Ok(Outgoing::Request(Box::new(Written {
+            request: request(method, uri, headers, bytes),
             dropped,
-        })
+        })))
+    }
+
+    /// The client's bytes with the target's model.
+    fn spliced(&self, headers: &mut HeaderMap) -> Bytes {
+        let (body, model) = (self.body, self.target.facts.id.model());
+        match &body.ask {
+            Ask::Generate | Ask::CountTokens | Ask::Embed => {
+                let want_usage = self.target.provider.quirks.takes_stream_options();
+                body.head.splice(&body.bytes, model, want_usage)
+            }
+            Ask::Opaque(opaque) => {
+                match &opaque.content_type {
+                    Some(kind) => headers.insert(CONTENT_TYPE, kind.clone()),
+                    None => headers.remove(CONTENT_TYPE),
+                };
+                opaque.splice(&body.bytes, model)
+            }
+        }
+    }
+
+    /// What has to be fetched before the request can be written, if it may be.
+    fn to_fetch(&self) -> Result<Option<Vec<String>>, Unwritten> {
+        let asks = matches!(self.body.ask, Ask::Generate);
+        if !asks || !self.may_fetch || self.passes_through() || self.body.fetched().is_some() {
+            return Ok(None);
+        }
+        let request = self.body.neutral().map_err(Unwritten::from_reading)?;
+        let urls = dialect::needs_fetch(self.dialect(), request);
+        Ok((!urls.is_empty()).then_some(urls))
+    }
+
+    /// The conversation with what was fetched in its place.
+    fn conversation(&self) -> Result<Cow<'_, ChatRequest>, Unwritten> {
+        let request = self.body.neutral().map_err(Unwritten::from_reading)?;
+        let fetched = self.body.fetched().unwrap_or_default();
+        if fetched.is_empty() || dialect::needs_fetch(self.dialect(), request).is_empty() {
+            return Ok(Cow::Borrowed(request));
+        }
+        let mut request = request.clone();
+        for media in fetched {
+            request.inline(&media.url, &media.media_type, &media.base64);
+        }
+        Ok(Cow::Owned(request))
+    }
+
+    fn operation_uri(&self, operation: Operation) -> Option<Uri> {
+        let provider = &self.target.provider;
+        let path = provider
+            .hosting
+            .path(provider.dialect, operation, self.target.facts.id.model(), false)?;
+        provider.uri(&path)
+    }
+
+    fn opaque_uri(&self, opaque: &OpaqueRequest) -> Result<Uri, Unwritten> {
+        match self.dialect() {
+            DialectName::OpenaiChat | DialectName::OpenaiResponses => {}
+            other => {
+                let message = format!("{} has no `{}`", other.as_str(), opaque.path);
+                return Err(Unwritten::Unsupported(message, None));
+            }
+        }
+        let uri = self.target.provider.uri(&opaque.path);
+        uri.ok_or_else(|| Unwritten::Bad(format!("`{}` makes no URL", opaque.path), None))
+    }
+
+    fn encode(&self) -> Result<Encoded, Unwritten> {
+        let upstream = UpstreamModel {
+            model: self.target.facts.id.model(),
+            max_output_default: self.target.max_output_default,
+            reasoning: self.target.facts.reasoning,
+        };
+        let encoded = match &self.body.ask {
+            Ask::Generate => {
+                let request = self.conversation()?;
+                match &self.continuation {
+                    Some(continuation) => {
+                        let mut request = continuation.request(&request);
+                        // The usage of a continued stream is asked for whether the client did or not: it is accounted.
+                        request.include_usage = true;
+                        dialect::encode_request(self.dialect(), &request, upstream)
+                    }
+                    None => dialect::encode_request(self.dialect(), &request, upstream),
+                }
+            }
+            Ask::CountTokens => {
+                let request = self.body.neutral().map_err(Unwritten::from_reading)?;
+                dialect::encode_count_request(self.dialect(), request, upstream)
+            }
+            Ask::Embed => {
+                let request = self.body.embedding().map_err(Unwritten::from_reading)?;
+                embeddings::encode_request(self.dialect(), request, upstream)
+            }
+            Ask::Opaque(opaque) => {
+                let what = format!("`{}`", opaque.path);
+                return Err(Unwritten::Unsupported(what, None));
+            }
+        };
+        encoded.map_err(Unwritten::from_encoding)
+    }
+
+    /// What reads a whole answer.
+    pub fn answer_reader(&self) -> AnswerReader {
+        let (ingress, upstream) = (self.body.dialect, self.dialect());
+        match (&self.body.ask, self.passes_through()) {
+            (Ask::Generate, true) => AnswerReader::Pass(ingress),
+            (Ask::Generate, false) => AnswerReader::Translate {
+                upstream,
+                ingress,
+                identity: self.identity.clone(),
+            },
+            (Ask::CountTokens, pass) => AnswerReader::Count {
+                upstream,
+                ingress,
+                pass,
+            },
+            (Ask::Embed, true) => AnswerReader::PassEmbedding,
+            (Ask::Embed, false) => AnswerReader::Embedding {
+                upstream,
+                encoding: self.body.embedding().map(|r| r.encoding).unwrap_or_default(),
+            },
+            (Ask::Opaque(opaque), _) => AnswerReader::Opaque {
+                names_model: !self.body.head.model.is_empty(),
+                endpoint: opaque.endpoint,
+            },
+        }
     }
 
     /// What reads the answer's stream.
-    pub fn reader(self) -> Reader {
-        let (dialect, head) = (self.dialect(), &self.body.head);
+    pub fn reader(&self) -> Reader {
+        let (upstream, ingress, head) = (self.dialect(), self.body.dialect, &self.body.head);
         if !head.stream {
             return Reader::Whole;
         }
         if self.passes_through() {
-            return Reader::pass(!head.include_usage, self.resumable);
+            return Reader::pass(ingress, !head.include_usage, self.resumable);
         }
         match &self.continuation {
-            Some(continuation) => Reader::continuing(dialect, continuation, self.resumable),
-            None => {
-                let identity = EncoderOptions {
-                    id: self.answer_id,
-                    model: self.target.facts.id.model().to_owned(),
-                    created: self.wall.0 / 1000,
-                    include_usage: head.include_usage,
-                    reasoning_field: ReasoningField::ReasoningContent,
-                };
-                Reader::translating(dialect, identity, self.resumable)
-            }
+            Some(continuation) => Reader::continuing(upstream, ingress, continuation, self.resumable),
+            None => Reader::translating(upstream, ingress, self.identity.clone(), self.resumable),
         }
     }
 }
@@ -128,6 +302,10 @@ impl Unwritten {
         }
     }
 
+    fn from_encoding(unsupported: Unsupported) -> Unwritten {
+        Unwritten::Unsupported(unsupported.to_string(), unsupported.param)
+    }
+
     fn event(self, attempt: AttemptNo) -> AttemptEvent {
         let (class, message, param) = match self {
             Unwritten::Unsupported(message, param) => (OutcomeClass::Unsupported, message, param),
@@ -143,23 +321,4 @@ impl Unwritten {
             reused_connection_died: false,
         }
     }
-}
-
-fn encode(order: &Order<'_>, dialect: DialectName) -> Result<Encoded, Unwritten> {
-    let upstream = UpstreamModel {
-        model: order.target.facts.id.model(),
-        max_output_default: order.target.max_output_default,
-        reasoning: order.target.facts.reasoning,
-    };
-    let request = order.body.neutral().map_err(Unwritten::from_reading)?;
-    let encoded = match &order.continuation {
-        Some(continuation) => {
-            let mut request = continuation.request(request);
-            // The usage of a continued stream is asked for whether the client did or not: it is accounted.
-            request.include_usage = true;
-            dialect::encode_request(dialect, &request, upstream)
-        }
-        None => dialect::encode_request(dialect, request, upstream),
-    };
-    encoded.map_err(|e| Unwritten::Unsupported(e.to_string(), e.param))
 }

@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 use types::answer::FinishReason;
-use types::dialect::DialectName;
+use types::dialect::{DialectName, IngressDialect};
 use types::event::StreamEvent;
 use types::outcome::Failure;
 use types::usage::Usage;
-use wire::dialect;
-use wire::openai_chat::{EncoderOptions, PassScanner, Passed, StreamEncoder};
-use wire::response::Decode;
+use wire::framing::pass::{Pass, Passed};
+use wire::response::{Decode, Encode, EncoderOptions};
+use wire::{dialect, server};
 
 use crate::engine::resume::{Continuation, Joiner};
 
@@ -22,7 +22,7 @@ pub enum Reader {
     /// The same dialect. `shadow` reads along when the route may have to resume.
     Pass {
         /// Looks at frames.
-        scanner: Box<PassScanner>,
+        scanner: Box<dyn Pass + Send>,
         /// Understands them.
         shadow: Option<Box<dyn Decode + Send>>,
     },
@@ -33,7 +33,7 @@ pub enum Reader {
 /// From a provider's events to the client's.
 pub struct Translation {
     decoder: Box<dyn Decode + Send>,
-    encoder: StreamEncoder,
+    encoder: Box<dyn Encode + Send>,
     joiner: Option<Joiner>,
     /// Keep an account of what is said.
     tell: bool,
@@ -60,27 +60,41 @@ pub enum Ending {
 
 impl Reader {
     /// For the client's own dialect.
-    pub fn pass(strip_usage: bool, resumable: bool) -> Reader {
-        let shadow = resumable.then(|| dialect::stream_decoder(DialectName::OpenaiChat));
+    pub fn pass(ingress: IngressDialect, strip_usage: bool, resumable: bool) -> Reader {
         Reader::Pass {
-            scanner: Box::new(PassScanner::new(strip_usage)),
-            shadow,
+            scanner: server::pass(ingress, strip_usage),
+            shadow: resumable.then(|| dialect::stream_decoder(ingress.name())),
         }
     }
 
     /// For another dialect.
-    pub fn translating(dialect: DialectName, identity: EncoderOptions, tell: bool) -> Reader {
-        Reader::translation(dialect, StreamEncoder::new(identity), None, tell)
+    pub fn translating(upstream: DialectName, ingress: IngressDialect, identity: EncoderOptions, tell: bool) -> Reader {
+        Reader::translation(upstream, server::stream_encoder(ingress, identity), None, tell)
     }
 
     /// For what goes on where another target broke off.
-    pub fn continuing(dialect: DialectName, continuation: &Continuation<'_>, tell: bool) -> Reader {
-        let encoder = StreamEncoder::continuing(continuation.identity.clone());
-        Reader::translation(dialect, encoder, Some(continuation.joiner()), tell)
+    pub fn continuing(
+        upstream: DialectName,
+        ingress: IngressDialect,
+        continuation: &Continuation<'_>,
+        tell: bool,
+    ) -> Reader {
+        let mut encoder = server::stream_encoder(ingress, continuation.identity.clone());
+        // Brought to where the broken stream stood; the client has these frames.
+        let mut sent = Vec::new();
+        for event in &continuation.seen {
+            encoder.encode(event, &mut sent);
+        }
+        Reader::translation(upstream, encoder, Some(continuation.joiner()), tell)
     }
 
-    fn translation(dialect: DialectName, encoder: StreamEncoder, joiner: Option<Joiner>, tell: bool) -> Reader {
-        let decoder = dialect::stream_decoder(dialect);
+    fn translation(
+        upstream: DialectName,
+        encoder: Box<dyn Encode + Send>,
+        joiner: Option<Joiner>,
+        tell: bool,
+    ) -> Reader {
+        let decoder = dialect::stream_decoder(upstream);
         Reader::Translate(Box::new(Translation {
             decoder,
             encoder,
@@ -148,7 +162,7 @@ impl Reader {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Reader::Whole => None,
-            Reader::Pass { scanner, .. } => scanner.usage(),
+            Reader::Pass { scanner, .. } => scanner.facts().usage,
             Reader::Translate(translation) => translation.usage,
         }
     }
@@ -166,7 +180,7 @@ impl Reader {
     pub fn filtered(&self) -> bool {
         match self {
             Reader::Whole => false,
-            Reader::Pass { scanner, .. } => scanner.finish_reason() == Some(FinishReason::ContentFilter),
+            Reader::Pass { scanner, .. } => scanner.facts().finish == Some(FinishReason::ContentFilter),
             Reader::Translate(translation) => translation.filtered,
         }
     }

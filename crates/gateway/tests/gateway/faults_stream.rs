@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::house::{DIALECTS, House, NAMES, chat, rate_limited, three};
+use crate::house::{House, NAMES, chat, rate_limited, three};
+use crate::ingress::pairs;
 
 /// A target that brings no content within 5 s is left.
 const ROUTE: &str = "
@@ -76,10 +77,10 @@ const ROWS: &[Row] = &[
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_before_the_first_token_is_invisible_to_the_client() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for (fault, times, attempts, served, reason, within) in ROWS {
-            let name = format!("{fault} × {times} at {dialect}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{fault} × {times} at {dialect} asked in {ingress:?}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             let fault = if *fault == NO_HINT {
                 rate_limited(dialect)
             } else {
@@ -144,10 +145,10 @@ const AFTER: &[(&str, &str, usize, u64)] = &[
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_event_and_not_as_if_whole() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for (fault, code, tokens, at) in AFTER {
-            let name = format!("{fault} at {dialect}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{fault} at {dialect} asked in {ingress:?}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", fault);
             let reply = house.call(&chat("chat", true)).await;
             assert_eq!(reply.status, 200, "{name}: {reply:?}");
@@ -158,8 +159,9 @@ async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_event_and
                 .error
                 .as_ref()
                 .unwrap_or_else(|| panic!("{name}: no error event: {heard:?}"));
-            assert_eq!(error["code"], *code, "{name}: {error}");
-            assert_eq!(error["attempts"][0]["target"], "primary/alpha", "{name}");
+            let told = ingress.error(error);
+            assert_eq!(told.word, ingress.word(code), "{name}: {error}");
+            assert_eq!(told.attempts[0].0, "primary/alpha", "{name}");
             let sent = house.entries("primary")[0].events_sent;
             assert_eq!(sent, *tokens, "{name}");
             assert_eq!(heard.words(), *tokens, "{name}: {}", heard.text);
@@ -180,38 +182,39 @@ async fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_event_and
 
 #[tokio::test(start_paused = true)]
 async fn pings_without_content_do_not_keep_a_stalled_stream_alive_for_ever() {
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, ROUTE));
+    for (ingress, dialect) in pairs() {
+        let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
         // Ten seconds between tokens is too long for `idle`, not for a stream whose idle limit is larger.
         house.always("primary", "drip-9s");
         let heard = house.call(&chat("chat", true)).await.heard();
-        assert_eq!(heard.error.unwrap()["code"], "idle_timeout", "{dialect}");
+        let told = ingress.error(&heard.error.unwrap());
+        assert_eq!(told.word, ingress.word("idle_timeout"), "{ingress:?} {dialect}");
         house.always("primary", "drip-7s");
         let reply = house.call(&chat("chat", true)).await;
-        assert!(reply.heard().done, "{dialect}");
+        assert!(reply.heard().done, "{ingress:?} {dialect}");
         assert_eq!(
             reply.whole_after.as_secs(),
             7 * 59,
-            "{dialect}: a slow stream is not a dead one"
+            "{ingress:?} {dialect}: a slow stream is not a dead one"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_broken_chunk_is_dropped_counted_and_the_stream_goes_on() {
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, ROUTE));
+    for (ingress, dialect) in pairs() {
+        let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
         house.always("primary", "malformed-5");
         let reply = house.call(&chat("chat", true)).await;
         let heard = reply.heard();
-        assert!(heard.done && heard.error.is_none(), "{dialect}: {heard:?}");
-        assert_eq!(heard.words(), 59, "{dialect}: {}", heard.text);
-        assert_eq!(house.attempts("second"), 0, "{dialect}");
+        assert!(heard.done && heard.error.is_none(), "{ingress:?} {dialect}: {heard:?}");
+        assert_eq!(heard.words(), 59, "{ingress:?} {dialect}: {}", heard.text);
+        assert_eq!(house.attempts("second"), 0, "{ingress:?} {dialect}");
         let _ = house.log_lines("call").await;
         assert_eq!(
             house.metric(&["jumpseat_malformed_chunks_total{", "primary/alpha"]),
             1.0,
-            "{dialect}"
+            "{ingress:?} {dialect}"
         );
     }
 }
@@ -227,20 +230,20 @@ async fn a_stream_that_says_why_it_finished_but_lacks_its_last_event_is_closed_f
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_bad_everywhere_is_refused_with_a_status_though_a_stream_was_asked_for() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for (fault, code) in [
             ("400", None),
             ("context-too-long", Some("context_length_exceeded")),
             ("content-filter", Some("content_filter")),
         ] {
-            let name = format!("{fault} at {dialect}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{fault} at {dialect} asked in {ingress:?}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", fault);
             let reply = house.call(&chat("chat", true)).await;
             assert_eq!(reply.status, 400, "{name}: {reply:?}");
             assert_eq!(reply.header("content-type"), "application/json", "{name}");
             if let Some(code) = code {
-                assert_eq!(reply.json()["error"]["code"], code, "{name}");
+                assert_eq!(reply.told().word, ingress.word(code), "{name}");
             }
             assert_eq!((house.attempts("primary"), house.attempts("second")), (1, 0), "{name}");
         }

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::house::{DIALECTS, House, NAMES, chat, rate_limited, three};
+use crate::house::{House, NAMES, chat, rate_limited, three};
+use crate::ingress::pairs;
 
 /// A route of two tiers; a silent tier is left after 20 s.
 const ROUTE: &str = "
@@ -111,10 +112,13 @@ const ROWS: &[Row] = &[
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_is_survived_by_a_retry_or_by_the_next_tier_and_the_answer_says_so() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for row in ROWS {
-            let name = format!("{} × {} at {dialect}", row.fault, row.times as isize);
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!(
+                "{} × {} at {dialect} asked in {ingress:?}",
+                row.fault, row.times as isize
+            );
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             let fault = match row.fault {
                 NO_HINT => rate_limited(dialect),
                 named => named.to_owned(),
@@ -178,19 +182,18 @@ const FINAL: &[(&str, u16, Option<&str>)] = &[
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_bad_everywhere_is_not_shopped_around() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for (fault, status, code) in FINAL {
-            let name = format!("{fault} at {dialect}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{fault} at {dialect} asked in {ingress:?}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", fault);
             let reply = house.call(&chat("chat", false)).await;
             assert_eq!(reply.status, *status, "{name}: {reply:?}");
-            let error = &reply.json()["error"];
+            let told = reply.told();
             if let Some(code) = code {
-                assert_eq!(error["code"], *code, "{name}");
+                assert_eq!(told.word, ingress.word(code), "{name}");
             }
-            assert_eq!(error["type"], "invalid_request_error", "{name}");
-            assert_eq!(error["attempts"][0]["target"], "primary/alpha", "{name}");
+            assert_eq!(told.attempts[0].0, "primary/alpha", "{name}");
             assert_eq!(reply.header("x-should-retry"), "false", "{name}");
             assert_eq!(reply.header("retry-after"), "", "{name}: waiting does not help");
             assert_eq!((house.attempts("primary"), house.attempts("second")), (1, 0), "{name}");
@@ -220,23 +223,22 @@ const LAST: &[(&str, u16, &str, bool)] = &[
 
 #[tokio::test(start_paused = true)]
 async fn when_no_target_is_left_the_client_gets_its_own_dialects_error_and_is_told_not_to_retry() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for (fault, status, code, waits) in LAST {
             for stream in [false, true] {
-                let name = format!("{fault} at {dialect}, stream {stream}");
+                let name = format!("{fault} at {dialect} asked in {ingress:?}, stream {stream}");
                 let route = "tiers: [{ targets: [primary/alpha], timeouts: { total: 20s } }]";
-                let house = House::new(&NAMES, &three(dialect, route));
+                let house = House::new(&NAMES, &three(dialect, route)).asked_in(ingress);
                 house.always("primary", fault);
                 let reply = house.call(&chat("chat", stream)).await;
-                assert_eq!(reply.status, *status, "{name}: {reply:?}");
+                let status = ingress.status(*status, code);
+                assert_eq!(reply.status, status, "{name}: {reply:?}");
                 assert_eq!(reply.header("content-type"), "application/json", "{name}");
-                let error = &reply.json()["error"];
-                assert_eq!(error["code"], *code, "{name}: {error}");
-                assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "{name}");
-                assert!(error["type"].is_string(), "{name}: {error}");
-                let attempts = error["attempts"].as_array().unwrap();
-                assert_eq!(attempts.len(), house.attempts("primary"), "{name}");
-                assert_eq!(attempts[0]["target"], "primary/alpha", "{name}");
+                let told = reply.told();
+                assert_eq!(told.word, ingress.word(code), "{name}: {told:?}");
+                assert!(!told.message.is_empty(), "{name}");
+                assert_eq!(told.attempts.len(), house.attempts("primary"), "{name}");
+                assert_eq!(told.attempts[0].0, "primary/alpha", "{name}");
                 assert_eq!(reply.header("x-should-retry"), "false", "{name}");
                 assert_eq!(!reply.header("retry-after").is_empty(), *waits, "{name}");
                 assert_eq!(reply.header("x-jumpseat-route"), "chat", "{name}");
@@ -244,7 +246,7 @@ async fn when_no_target_is_left_the_client_gets_its_own_dialects_error_and_is_to
                 let text = String::from_utf8_lossy(&reply.body).into_owned();
                 assert!(!text.contains("secret-"), "{name}: {text}");
                 let lines = house.log_lines("call").await;
-                assert_eq!(lines[0]["status"], *status, "{name}");
+                assert_eq!(lines[0]["status"], status, "{name}");
             }
         }
     }
@@ -252,37 +254,36 @@ async fn when_no_target_is_left_the_client_gets_its_own_dialects_error_and_is_to
 
 #[tokio::test(start_paused = true)]
 async fn a_chain_of_tiers_is_gone_down_to_the_third_and_no_further() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for stream in [false, true] {
             let route = "retries: 0
 tiers: [{ targets: [primary/alpha] }, { targets: [second/beta] }, { targets: [third/gamma] }, { targets: [primary/delta] }]";
-            let house = House::new(&NAMES, &three(dialect, route));
+            let house = House::new(&NAMES, &three(dialect, route)).asked_in(ingress);
             house.always("primary", "503");
             house.always("second", "html");
             let reply = house.call(&chat("chat", stream)).await;
-            assert_eq!(reply.status, 200, "{dialect}: {reply:?}");
-            assert_eq!(reply.header("x-jumpseat-target"), "third/gamma", "{dialect}");
-            assert_eq!(reply.header("x-jumpseat-tier"), "3", "{dialect}");
+            assert_eq!(reply.status, 200, "{ingress:?} {dialect}: {reply:?}");
+            assert_eq!(
+                reply.header("x-jumpseat-target"),
+                "third/gamma",
+                "{ingress:?} {dialect}"
+            );
+            assert_eq!(reply.header("x-jumpseat-tier"), "3", "{ingress:?} {dialect}");
             assert_eq!(
                 reply.header("x-jumpseat-fallback-reason"),
                 "overloaded",
-                "{dialect}: the first failure's"
+                "{ingress:?} {dialect}: the first failure's"
             );
 
             house.always("third", "500");
             let reply = house.call(&chat("chat", stream)).await;
-            assert_eq!(reply.status, 503, "{dialect}: {reply:?}");
-            let tried = reply.json()["error"]["attempts"].clone();
-            let outcomes: Vec<&str> = tried
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|a| a["outcome"].as_str().unwrap())
-                .collect();
+            assert_eq!(reply.status, 503, "{ingress:?} {dialect}: {reply:?}");
+            let tried = reply.told().attempts;
+            let outcomes: Vec<&str> = tried.iter().map(|(_, outcome)| outcome.as_str()).collect();
             assert_eq!(
                 outcomes,
                 ["overloaded", "bad_response", "server_error"],
-                "{dialect}: three tiers a call"
+                "{ingress:?} {dialect}: three tiers a call"
             );
         }
     }
@@ -321,18 +322,26 @@ async fn broken_output_is_the_models_fault_and_trips_no_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_to_come_back_later_is_kept_and_the_target_used_again_when_it_has_passed() {
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, ROUTE));
+    for (ingress, dialect) in pairs() {
+        let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
         house.steps("primary", &[r#"{"status": 429, "retry_after": "30s"}"#], "ok");
         for _ in 0..29 {
             let reply = house.call(&chat("chat", false)).await;
-            assert_eq!(reply.header("x-jumpseat-target"), "second/beta", "{dialect}");
+            assert_eq!(
+                reply.header("x-jumpseat-target"),
+                "second/beta",
+                "{ingress:?} {dialect}"
+            );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert_eq!(house.attempts("primary"), 1, "{dialect}");
+        assert_eq!(house.attempts("primary"), 1, "{ingress:?} {dialect}");
         tokio::time::sleep(Duration::from_secs(2)).await;
         let reply = house.call(&chat("chat", false)).await;
-        assert_eq!(reply.header("x-jumpseat-target"), "primary/alpha", "{dialect}");
+        assert_eq!(
+            reply.header("x-jumpseat-target"),
+            "primary/alpha",
+            "{ingress:?} {dialect}"
+        );
     }
 }
 
@@ -358,14 +367,18 @@ async fn a_persistent_429_without_a_hint_costs_few_attempts_and_its_sole_user_on
 
 #[tokio::test(start_paused = true)]
 async fn a_target_named_by_the_client_itself_is_404_when_the_provider_does_not_have_it() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in pairs() {
         for stream in [false, true] {
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", "model-not-found");
             let reply = house.call(&chat("primary/alpha", stream)).await;
-            assert_eq!(reply.status, 404, "{dialect}: {reply:?}");
-            assert_eq!(reply.json()["error"]["code"], "model_not_found", "{dialect}");
-            assert_eq!(reply.header("x-should-retry"), "false", "{dialect}");
+            assert_eq!(reply.status, 404, "{ingress:?} {dialect}: {reply:?}");
+            assert_eq!(
+                reply.told().word,
+                ingress.word("model_not_found"),
+                "{ingress:?} {dialect}"
+            );
+            assert_eq!(reply.header("x-should-retry"), "false", "{ingress:?} {dialect}");
         }
     }
 }

@@ -26,6 +26,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use types::time::UnixMillis;
 
+use crate::ingress::{Ingress, Told};
+
 /// What a provider may speak.
 pub const DIALECTS: [&str; 3] = ["openai_chat", "anthropic_messages", "gemini"];
 
@@ -40,11 +42,14 @@ pub struct House {
     pub fakes: BTreeMap<&'static str, Fake>,
     clock: Clock,
     log: Sink,
+    ingress: Ingress,
 }
 
 /// An answer read to its end.
 #[derive(Debug)]
 pub struct Reply {
+    /// The dialect it is read in.
+    pub ingress: Ingress,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -111,7 +116,13 @@ impl House {
             fakes,
             clock,
             log,
+            ingress: Ingress::Chat,
         }
+    }
+
+    /// The same with callers of another dialect.
+    pub fn asked_in(self, ingress: Ingress) -> House {
+        House { ingress, ..self }
     }
 
     /// One of the providers.
@@ -177,7 +188,9 @@ impl House {
 
     /// Sends a chat call whose answer is read by the caller.
     pub async fn begin(&self, body: &Value, headers: &[(&str, &str)]) -> Running {
-        let request = request(Method::POST, "/v1/chat/completions", headers, body.to_string().into());
+        let (path, more, body) = self.ingress.write(body);
+        let headers = [&more, headers].concat();
+        let request = request(Method::POST, &path, &headers, body.to_string().into());
         let (mut sender, task) = self.connect().await;
         let response = sender.send_request(request).await.unwrap();
         Running {
@@ -189,8 +202,13 @@ impl House {
 
     /// Sends a chat call with more headers and reads the answer to its end.
     pub async fn call_with(&self, body: &Value, headers: &[(&str, &str)]) -> Reply {
-        self.send(Method::POST, "/v1/chat/completions", headers, body.to_string().into())
-            .await
+        let (path, more, body) = self.ingress.write(body);
+        let headers = [&more, headers].concat();
+        let reply = self.send(Method::POST, &path, &headers, body.to_string().into()).await;
+        Reply {
+            ingress: self.ingress,
+            ..reply
+        }
     }
 
     /// Sends a chat call.
@@ -372,6 +390,7 @@ async fn exchange(mut sender: SendRequest<Full<Bytes>>, request: Request<Full<By
         }
     }
     Reply {
+        ingress: Ingress::Chat,
         status: parts.status,
         headers: parts.headers,
         body: bytes.into(),
@@ -394,19 +413,33 @@ impl Reply {
 
     /// The text of the first choice of a unary answer.
     pub fn text(&self) -> String {
-        self.json()["choices"][0]["message"]["content"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.ingress.text(&self.json())
+    }
+
+    /// The error of a unary answer.
+    pub fn told(&self) -> Told {
+        self.ingress.error(&self.json())
     }
 
     /// What the stream said, read the way the official SDKs do.
     pub fn heard(&self) -> Heard {
-        Heard::of(std::str::from_utf8(&self.body).unwrap())
+        self.ingress.heard(std::str::from_utf8(&self.body).unwrap())
     }
 }
 
 impl Heard {
+    /// Notes who answers.
+    pub fn identify(&mut self, id: &Value, model: &Value) {
+        for (value, known) in [(id, &mut self.ids), (model, &mut self.models)] {
+            if let Some(word) = value
+                .as_str()
+                .filter(|w| !w.is_empty() && !known.iter().any(|k| k == w))
+            {
+                known.push(word.to_owned());
+            }
+        }
+    }
+
     /// Words of its text: as many as the fake sent tokens.
     pub fn words(&self) -> usize {
         self.text.split_whitespace().count()

@@ -16,3 +16,4 @@ mod faults_stream;
 mod faults_unary;
 mod fitness;
 mod house;
+mod ingress;

@@ -141,6 +141,10 @@ fn judged(text: &str, variables: &[String]) -> Vec<Finding> {
         fn file(&self, _: &str) -> std::io::Result<String> {
             Ok("https://set.example/v1".to_owned())
         }
+
+        fn today(&self) -> String {
+            self.0.today()
+        }
     }
     let set = variables.iter().map(|v| (v.as_str(), "https://set.example/v1"));
     match config::load(text, &AllSet(MapEnv::of(set))) {

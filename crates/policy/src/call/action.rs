@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use types::features::Features;
 use types::ids::{AttemptNo, CredentialIx, TargetIx};
 use types::outcome::{Failure, OutcomeClass, Scope, TimeoutKind};
 use types::time::Mono;
@@ -48,6 +49,8 @@ pub struct Launch {
     pub fresh_connection: bool,
     /// How it continues what was said, on [`AttemptKind::Resume`] only.
     pub continuation: Option<Continuation>,
+    /// What the target lacks and is asked for in words. Its answer is checked whole before it is shown.
+    pub degraded: Features,
 }
 
 /// What an attempt is to its call.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use types::features::Features;
 use types::ids::{AttemptNo, CredentialIx, TargetIx};
 use types::outcome::{Failure, OutcomeClass, TimeoutKind};
 use types::time::Now;
@@ -64,6 +65,7 @@ impl Call {
             kind: live.kind,
             forced: live.forced,
             continuation: live.continuation,
+            degraded: live.degraded,
             committed: live.committed,
             probe: live.probe,
             probation: live.probation,
@@ -139,6 +141,7 @@ impl Call {
             self.waiting = Some(Wait {
                 target: ended.target,
                 tier: ended.tier,
+                degraded: ended.degraded,
                 until: now.mono + wait,
                 after_rate_limit,
             });
@@ -338,6 +341,7 @@ struct Ended {
     kind: AttemptKind,
     forced: bool,
     continuation: Option<Continuation>,
+    degraded: Features,
     committed: bool,
     probe: bool,
     probation: bool,
@@ -354,6 +358,7 @@ impl Ended {
             forced: self.forced,
             fresh: false,
             continuation: self.continuation,
+            degraded: self.degraded,
             probe: self.probe,
             probation: self.probation,
         }

@@ -11,7 +11,9 @@ pub struct CallFacts {
     pub stream: bool,
     /// What it uses.
     pub features: Features,
-    /// Tokens of its prompt, estimated.
+    /// Characters of text in its prompt, from which a target's own estimate is made.
+    pub prompt_chars: u64,
+    /// Tokens of its prompt, estimated without knowing the target.
     pub prompt_tokens_estimate: u64,
     /// The output limit it asks for.
     pub max_output_tokens: Option<u64>,

@@ -1,5 +1,6 @@
 //! How attempts begin: the next candidate of the plan, the same target again, and what bars either.
 
+use types::features::Features;
 use types::ids::{AttemptNo, CredentialIx, TargetIx};
 use types::time::{Mono, Now};
 
@@ -19,6 +20,7 @@ pub(super) struct Start {
     pub(super) forced: bool,
     pub(super) fresh: bool,
     pub(super) continuation: Option<Continuation>,
+    pub(super) degraded: Features,
     pub(super) probe: bool,
     pub(super) probation: bool,
 }
@@ -103,6 +105,7 @@ impl Call {
                     forced: reason.is_some() && asked.is_none(),
                     fresh: false,
                     continuation,
+                    degraded: candidate.degraded,
                     probe: reason.is_some() || status.admission == Admission::Probe,
                     probation: status.probation || asked.is_some(),
                 },
@@ -141,6 +144,7 @@ impl Call {
                 forced,
                 fresh: false,
                 continuation: None,
+                degraded: wait.degraded,
                 probe: status.admission == Admission::Probe,
                 probation: status.probation,
             },
@@ -193,6 +197,7 @@ impl Call {
             forced: start.forced,
             fresh_connection: start.fresh,
             continuation: start.continuation,
+            degraded: start.degraded,
         }));
         self.live = Some(Live {
             attempt,
@@ -203,6 +208,7 @@ impl Call {
             forced: start.forced,
             fresh: start.fresh,
             continuation: start.continuation,
+            degraded: start.degraded,
             probe: start.probe,
             probation: start.probation,
             clocks,

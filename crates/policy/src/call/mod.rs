@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use types::features::Features;
 use types::ids::{AttemptNo, CredentialIx, TargetIx};
 use types::outcome::{Failure, OutcomeClass, TimeoutKind};
 use types::time::{Mono, Now};
@@ -88,6 +89,8 @@ struct Live {
     forced: bool,
     fresh: bool,
     continuation: Option<Continuation>,
+    /// What is asked of it in words: nothing of it is shown before it is whole.
+    degraded: Features,
     /// It went out to a half-open breaker, or past an open one: its success is news before its end.
     probe: bool,
     probation: bool,
@@ -107,6 +110,7 @@ struct Live {
 struct Wait {
     target: TargetIx,
     tier: u32,
+    degraded: Features,
     until: Mono,
     after_rate_limit: bool,
 }
@@ -319,6 +323,8 @@ impl Call {
             OnStreamFailure::HoldBack { bytes: wanted } => bytes >= wanted,
             OnStreamFailure::Error | OnStreamFailure::Resume => true,
         };
+        // What was asked for in words is checked whole before any of it is shown.
+        let enough = enough && live.degraded.is_empty();
         if enough && !live.committed {
             self.commit(now);
         }

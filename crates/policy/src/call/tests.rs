@@ -9,7 +9,7 @@ use types::outcome::Scope;
 use super::*;
 use crate::call::action::Continuation;
 use crate::rest::RestReason;
-use crate::route::{OnContentFilter, OnMalformed, TierPolicy};
+use crate::route::{OnContentFilter, OnMalformed, OnUnsupported, TierPolicy};
 use crate::target::{DomainIx, TargetFacts, tests::facts};
 use crate::view::{Admission, TargetStatus};
 
@@ -992,4 +992,47 @@ fn late_news_of_an_attempt_that_is_gone_changes_nothing() {
     told.drain();
     assert_eq!(told.actions.join(" "), "a1 b2f commit2 done");
     assert_eq!(told.call.poll_timeout(), None);
+}
+
+#[test]
+fn what_nobody_can_do_is_asked_in_words_when_the_route_says_so_and_shown_only_when_whole() {
+    let mut scene = Scene::of(3);
+    scene.facts[0].features = Features::NONE;
+    scene.facts[1].features = Features::TOOLS.with(Features::JSON_SCHEMA);
+    scene.facts[2].features = Features::JSON_SCHEMA;
+    let call = |features| CallFacts { features, ..stream() };
+    let degrade = || RoutePolicy {
+        on_unsupported: OnUnsupported::Degrade,
+        ..route("a b c")
+    };
+    let both = Features::TOOLS.with(Features::JSON_SCHEMA);
+    // Who can comes first, whatever its tier; then the others in their order.
+    check(degrade(), call(both), &scene, "fail:auth fail:auth", "b1 a2f c3f");
+    // Content commits nothing, and no clock shows what is not checked yet.
+    check(
+        degrade(),
+        call(both),
+        &scene,
+        "fail:auth headers content content wait:20000 content finished",
+        "b1 a2f commit2 done",
+    );
+    let told = tell(degrade(), call(both), &scene, "fail:auth");
+    assert_eq!(told.call.live.as_ref().map(|l| l.degraded), Some(both));
+    // What cannot be said in words still bars a target.
+    check(
+        degrade(),
+        call(Features::TOOLS.with(Features::VISION)),
+        &scene,
+        "",
+        "fail:unsupported",
+    );
+    // A broken answer is asked for once more, in words again.
+    let told = tell(
+        degrade(),
+        call(both),
+        &scene,
+        "fail:auth fail:malformed_output wait:2000",
+    );
+    assert_eq!(told.actions.join(" "), "b1 a2f a3r");
+    assert_eq!(told.call.live.as_ref().map(|l| l.degraded), Some(both));
 }

@@ -141,7 +141,7 @@ impl Call {
         let held = self
             .live
             .as_ref()
-            .is_some_and(|live| live.first_content.is_some() && !live.committed);
+            .is_some_and(|live| live.first_content.is_some() && !live.committed && live.degraded.is_empty());
         if held {
             self.commit(now);
         }

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::answer::{AnswerPart, ChatAnswer, Choice};
+use types::answer::{AnswerPart, ChatAnswer, Choice, FinishReason};
 use types::chat::{Reasoning, ToolCall};
 use types::dialect::DialectName;
 use types::outcome::{Failure, OutcomeClass};
@@ -13,7 +13,7 @@ use types::outcome::{Failure, OutcomeClass};
 use super::errors;
 use super::usage::{Reported, finish_reason};
 use crate::failure::{Told, failure};
-use crate::response::RawAnswer;
+use crate::response::{AnswerFacts, RawAnswer};
 
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
@@ -115,30 +115,11 @@ impl Block {
 /// Reads a whole answer. A status that is not 2xx, an error inside a 200, what is no message, and a message without content
 /// and without a stop reason are failures; a refusal is an answer.
 pub fn decode_answer(raw: RawAnswer<'_>) -> Result<ChatAnswer, Failure> {
-    if !(200..300).contains(&raw.status) || errors::is_error(raw.body) {
-        return Err(errors::classify(raw));
-    }
-    let bad = |message| {
-        failure(
-            OutcomeClass::BadResponse,
-            raw,
-            Told {
-                message,
-                ..Told::default()
-            },
-        )
-    };
-    let message: Message<'_> = match serde_json::from_slice(raw.body) {
-        Ok(message) => message,
-        Err(_) => return Err(bad(errors::not_an_answer(raw.body))),
-    };
+    let message = read_message(raw)?;
     let content = message.content.unwrap_or_default();
-    if content.is_empty() && message.stop_reason.is_none() {
-        return Err(bad("a message without content and without a stop reason"));
-    }
     let mut parts = Vec::with_capacity(content.len());
     for block in content {
-        let block = Block::read(block).ok_or_else(|| bad("a content block that is none"))?;
+        let block = Block::read(block).ok_or_else(|| bad(raw, "a content block that is none"))?;
         parts.extend(part(block));
     }
     let told = message.stop_details.and_then(|details| details.explanation);
@@ -165,6 +146,41 @@ pub fn decode_answer(raw: RawAnswer<'_>) -> Result<ChatAnswer, Failure> {
         fingerprint: None,
         service_tier: tier.and_then(|usage| usage.service_tier),
     })
+}
+
+/// Looks at a whole answer that passes. Fails on what [`decode_answer`] fails on, but does not open the blocks.
+pub fn inspect_answer(raw: RawAnswer<'_>) -> Result<AnswerFacts, Failure> {
+    let message = read_message(raw)?;
+    let usage: Option<Reported> = message.usage.and_then(|usage| serde_json::from_str(usage.get()).ok());
+    let finish = message.stop_reason.as_deref().map(finish_reason);
+    Ok(AnswerFacts {
+        usage: usage.map(|usage| usage.usage()),
+        model: message.model,
+        finish,
+        filtered: finish == Some(FinishReason::ContentFilter),
+    })
+}
+
+fn read_message(raw: RawAnswer<'_>) -> Result<Message<'_>, Failure> {
+    if !(200..300).contains(&raw.status) || errors::is_error(raw.body) {
+        return Err(errors::classify(raw));
+    }
+    let message: Message<'_> = match serde_json::from_slice(raw.body) {
+        Ok(message) => message,
+        Err(_) => return Err(bad(raw, errors::not_an_answer(raw.body))),
+    };
+    if message.content.as_ref().is_none_or(Vec::is_empty) && message.stop_reason.is_none() {
+        return Err(bad(raw, "a message without content and without a stop reason"));
+    }
+    Ok(message)
+}
+
+fn bad(raw: RawAnswer<'_>, message: &str) -> Failure {
+    let told = Told {
+        message,
+        ..Told::default()
+    };
+    failure(OutcomeClass::BadResponse, raw, told)
 }
 
 fn part(block: Block) -> Option<AnswerPart> {

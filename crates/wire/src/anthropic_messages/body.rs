@@ -10,7 +10,8 @@ use types::chat::CacheMark;
 #[derive(Debug, Serialize)]
 pub(super) struct Body<'a> {
     pub model: &'a str,
-    pub max_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<Block<'a>>,
     pub messages: Vec<Turn<'a>>,
@@ -174,9 +175,11 @@ pub(super) enum ToolChoice<'a> {
 /// `thinking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Thinking {
+pub(crate) enum Thinking {
     Enabled {
         budget_tokens: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<&'static str>,
     },
     Adaptive {
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,9 +16,9 @@ use types::dialect::DialectName;
 use super::body::{self, Block, Body, OutputConfig, OutputFormat};
 use super::generation::{Generation, SamplingRule};
 use super::schema;
-use super::thinking::{self, Surroundings};
+use super::thinking::{self, Plan, Surroundings};
 use super::turns::{self, Conversation};
-use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel};
+use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel, append_members};
 
 /// What stands in for `json_object`.
 const JSON_INSTRUCTION: &str =
@@ -30,8 +30,28 @@ const THINKING_TOP_P_MIN: f64 = 0.95;
 /// The longest `metadata.user_id` the API takes, in characters.
 const USER_ID_CHARS_MAX: usize = 256;
 
+/// The fields without a neutral word that a question for a token count takes.
+const COUNTED: [&str; 4] = ["cache_control", "speed", "user_profile_id", "workspace_id"];
+
+/// What a request is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An answer.
+    Answer,
+    /// A token count: nothing that is about the answer.
+    Count,
+}
+
 /// Writes a request. [`UpstreamModel::max_output_default`] is the `max_tokens` where the client gave no limit.
 pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Result<Encoded, Unsupported> {
+    encode(request, upstream, Purpose::Answer)
+}
+
+pub(super) fn encode(
+    request: &ChatRequest,
+    upstream: UpstreamModel<'_>,
+    purpose: Purpose,
+) -> Result<Encoded, Unsupported> {
     refuse_what_cannot_be_said(request)?;
     let generation = Generation::of(upstream.model);
     let mut drops = DroppedNames::default();
@@ -55,7 +75,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         ),
         bare_tool_turn,
     };
-    let plan = thinking::plan(request.reasoning.as_ref(), &generation, around);
+    let mut plan = thinking::plan(request.reasoning.as_ref(), &generation, around);
     if plan.dropped {
         drops.add("reasoning_effort");
     }
@@ -64,13 +84,12 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     if request.seed.is_some() {
         drops.add("seed");
     }
-    for (name, _) in &request.extra {
-        drops.add(name);
-    }
+    let own = own_fields(request, purpose, &mut plan, &mut drops);
+    let answered = purpose == Purpose::Answer;
 
     let body = Body {
         model: upstream.model,
-        max_tokens,
+        max_tokens: answered.then_some(max_tokens),
         system,
         messages: turns,
         tools,
@@ -80,15 +99,17 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
             effort: plan.effort,
             format,
         }),
-        stop_sequences: request.stop.iter().map(String::as_str).collect(),
-        temperature,
-        top_p,
-        top_k,
-        metadata: metadata(request.user.as_deref(), &mut drops),
-        stream: request.stream,
+        stop_sequences: request.stop.iter().map(String::as_str).filter(|_| answered).collect(),
+        temperature: temperature.filter(|_| answered),
+        top_p: top_p.filter(|_| answered),
+        top_k: top_k.filter(|_| answered),
+        metadata: metadata(request.user.as_deref(), &mut drops).filter(|_| answered),
+        stream: request.stream && answered,
     };
+    let mut body = serde_json::to_vec(&body).expect("strings, numbers and checked JSON can be written");
+    append_members(&mut body, &own);
     Ok(Encoded {
-        body: serde_json::to_vec(&body).expect("strings, numbers and checked JSON can be written"),
+        body,
         headers: if uses_files {
             vec![("anthropic-beta", "files-api-2025-04-14".to_owned())]
         } else {
@@ -96,6 +117,31 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         },
         dropped: drops.into_vec(),
     })
+}
+
+/// What of the client's own dialect goes back: whole fields as they came, and how thinking is shown. The rest is told.
+fn own_fields<'a>(
+    request: &'a ChatRequest,
+    purpose: Purpose,
+    plan: &mut Plan,
+    drops: &mut DroppedNames,
+) -> Vec<(&'a str, &'a str)> {
+    let is_own = request.dialect == Some(DialectName::AnthropicMessages);
+    let mut own = Vec::new();
+    for (name, value) in &request.extra {
+        let value = value.as_str().trim();
+        if !is_own {
+            drops.add(name);
+        } else if name == "thinking.display" {
+            plan.show(value.trim_matches('"'));
+        } else if name.contains(['.', '[']) {
+            // A place within another field is where something was left behind, not a field.
+            drops.add(name);
+        } else if purpose == Purpose::Answer || COUNTED.contains(&name.as_str()) {
+            own.push((name.as_str(), value));
+        }
+    }
+    own
 }
 
 /// This dialect cannot say it.
@@ -242,11 +288,11 @@ fn format(
     }
 }
 
-type Samplers = (Option<f64>, Option<f64>, Option<u64>);
+pub(crate) type Samplers = (Option<f64>, Option<f64>, Option<u64>);
 
 /// `temperature`, `top_p` and `top_k` as the model takes them. Values that are the default anyway are left out in silence
 /// where sending them could offend.
-fn sampling(asked: &Sampling, rule: SamplingRule, thinks: bool, drops: &mut DroppedNames) -> Samplers {
+pub(crate) fn sampling(asked: &Sampling, rule: SamplingRule, thinks: bool, drops: &mut DroppedNames) -> Samplers {
     for (name, penalty) in [
         ("presence_penalty", asked.presence_penalty),
         ("frequency_penalty", asked.frequency_penalty),

@@ -7,7 +7,7 @@
 
 /// What one model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Generation {
+pub(crate) struct Generation {
     /// It can think, asked or unasked.
     pub thinks: bool,
     /// How thinking is asked for.
@@ -32,7 +32,7 @@ pub(super) struct Generation {
 
 /// How thinking is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ThinkingForm {
+pub(crate) enum ThinkingForm {
     /// `{"type":"enabled","budget_tokens":n}`.
     Budget,
     /// `{"type":"adaptive"}` with `output_config.effort`.
@@ -41,7 +41,7 @@ pub(super) enum ThinkingForm {
 
 /// How thinking is turned off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ThinkingOff {
+pub(crate) enum ThinkingOff {
     /// It is off unless asked for.
     ByDefault,
     /// `{"type":"disabled"}`.
@@ -54,7 +54,7 @@ pub(super) enum ThinkingOff {
 
 /// The effort words beyond `low`, `medium` and `high`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EffortWords {
+pub(crate) enum EffortWords {
     /// `max`.
     Max,
     /// `xhigh` and `max`.
@@ -63,7 +63,7 @@ pub(super) enum EffortWords {
 
 /// Which sampling parameters are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SamplingRule {
+pub(crate) enum SamplingRule {
     /// All.
     Any,
     /// `temperature` or `top_p`, not both.

@@ -10,7 +10,7 @@ use types::chat::Json;
 
 /// A schema the API can enforce.
 #[derive(Debug)]
-pub(super) struct Enforced {
+pub(crate) struct Enforced {
     /// The schema.
     pub schema: Box<RawValue>,
     /// Keywords that became words in a description, each once, sorted.
@@ -19,7 +19,7 @@ pub(super) struct Enforced {
 
 /// The schema would have to be changed in meaning: it has an object of free keys, or is no object itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotEnforceable;
+pub(crate) struct NotEnforceable;
 
 /// `format`s of strings that the API enforces.
 const FORMATS: [&str; 10] = [
@@ -50,7 +50,7 @@ const KEPT: [&str; 9] = [
 
 /// A tool's parameters as they were written. Absent, `null` or without a `type` they become an object's, which is all they
 /// can be.
-pub(super) fn of_tool(parameters: Option<&Json>) -> Box<RawValue> {
+pub(crate) fn of_tool(parameters: Option<&Json>) -> Box<RawValue> {
     let Some(written) = parameters else {
         return raw(&serde_json::json!({"type": "object", "properties": {}}));
     };
@@ -68,7 +68,7 @@ pub(super) fn of_tool(parameters: Option<&Json>) -> Box<RawValue> {
 }
 
 /// The schema in the API's enforced subset.
-pub(super) fn enforced(schema: &Json) -> Result<Enforced, NotEnforceable> {
+pub(crate) fn enforced(schema: &Json) -> Result<Enforced, NotEnforceable> {
     let Ok(Value::Object(map)) = serde_json::from_str::<Value>(schema.as_str()) else {
         return Err(NotEnforceable);
     };

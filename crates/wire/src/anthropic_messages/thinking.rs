@@ -13,7 +13,7 @@ const BUDGET_MIN: u64 = 1_024;
 
 /// The reasoning part of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// `thinking`.
     pub thinking: Option<Thinking>,
     /// `output_config.effort`.
@@ -24,7 +24,7 @@ pub(super) struct Plan {
 
 /// What the request around it says.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings {
+pub(crate) struct Surroundings {
     /// The model reasons at all.
     pub reasons: bool,
     /// `max_tokens` of the request; thinking counts towards it.
@@ -44,6 +44,14 @@ impl Plan {
         )
     }
 
+    /// Shows thinking as the client asked.
+    pub fn show(&mut self, asked: &str) {
+        let known = ["summarized", "omitted"].into_iter().find(|word| *word == asked);
+        if let Some(Thinking::Adaptive { display } | Thinking::Enabled { display, .. }) = &mut self.thinking {
+            *display = known.or(*display);
+        }
+    }
+
     fn dropped() -> Plan {
         Plan {
             dropped: true,
@@ -53,7 +61,7 @@ impl Plan {
 }
 
 /// Plans the reasoning of a request.
-pub(super) fn plan(wish: Option<&ReasoningRequest>, generation: &Generation, around: Surroundings) -> Plan {
+pub(crate) fn plan(wish: Option<&ReasoningRequest>, generation: &Generation, around: Surroundings) -> Plan {
     let Some(wish) = wish else {
         return Plan::default();
     };
@@ -100,7 +108,10 @@ fn by_budget(wish: &ReasoningRequest, around: Surroundings) -> Plan {
     };
     match budget {
         Some(budget_tokens) if budget_tokens >= BUDGET_MIN => Plan {
-            thinking: Some(Thinking::Enabled { budget_tokens }),
+            thinking: Some(Thinking::Enabled {
+                budget_tokens,
+                display: None,
+            }),
             ..Plan::default()
         },
         Some(_) | None => Plan::dropped(),

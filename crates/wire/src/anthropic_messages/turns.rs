@@ -338,7 +338,7 @@ fn wrap(block: Block<'_>) -> Block<'_> {
 }
 
 /// A call's arguments as the object the API demands, as they were written where they are one.
-fn input(arguments: &str) -> Box<RawValue> {
+pub(super) fn input(arguments: &str) -> Box<RawValue> {
     let written = arguments.trim();
     let object = match written {
         "" => RawValue::from_string("{}".to_owned()).ok(),

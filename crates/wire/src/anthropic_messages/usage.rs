@@ -1,9 +1,10 @@
-//! Token counts and finish reasons: how the API tells them, brought to the house's meaning.
+//! Token counts and finish reasons: how the API tells them, brought to the house's meaning, and back.
 //!
 //! The API's `input_tokens` leave out what was read from and written to the prompt cache; ours hold all. A later report is
 //! cumulative and replaces what it names; what it does not name stays.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 use types::answer::FinishReason;
 use types::usage::Usage;
 
@@ -59,10 +60,12 @@ impl Reported {
             output: self.output_tokens.unwrap_or(0),
             cached_input: read,
             cache_write_input: written,
+            cache_write_1h_input: by_ttl.ephemeral_1h_input_tokens.unwrap_or(0).min(written),
             reasoning: self
                 .output_tokens_details
                 .and_then(|details| details.thinking_tokens)
                 .unwrap_or(0),
+            ..Usage::default()
         }
     }
 }
@@ -77,5 +80,38 @@ pub(super) fn finish_reason(stop_reason: &str) -> FinishReason {
         "refusal" => FinishReason::ContentFilter,
         // Reasons of tomorrow (`compaction` is one of the betas): the answer is whole, that much is sure.
         _ => FinishReason::Stop,
+    }
+}
+
+/// The dialect's word. It has none for malformed output, which ends as a turn does.
+pub(super) fn stop_reason(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::Stop | FinishReason::Malformed => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ToolCalls => "tool_use",
+        FinishReason::ContentFilter => "refusal",
+    }
+}
+
+/// `usage`: the input without what was read from and written to the cache.
+pub(super) fn usage_json(usage: &Usage) -> Value {
+    let cached = usage.cached_input.saturating_add(usage.cache_write_input);
+    let mut written = json!({
+        "input_tokens": usage.input.saturating_sub(cached),
+        "cache_creation_input_tokens": usage.cache_write_input,
+        "cache_read_input_tokens": usage.cached_input,
+        "output_tokens": usage.output,
+    });
+    if usage.reasoning > 0 {
+        written["output_tokens_details"] = json!({"thinking_tokens": usage.reasoning});
+    }
+    written
+}
+
+/// `stop_details` of a refusal; `null` for every other end.
+pub(super) fn stop_details(finish: FinishReason, explanation: Option<&str>) -> Value {
+    match finish {
+        FinishReason::ContentFilter => json!({"type": "refusal", "category": null, "explanation": explanation}),
+        FinishReason::Stop | FinishReason::Length | FinishReason::ToolCalls | FinishReason::Malformed => Value::Null,
     }
 }

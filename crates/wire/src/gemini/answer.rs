@@ -8,7 +8,7 @@ use types::outcome::{Failure, OutcomeClass};
 use crate::failure::{self, Told};
 use crate::gemini::chunk::{self, Candidate, Chunk};
 use crate::gemini::errors;
-use crate::response::RawAnswer;
+use crate::response::{AnswerFacts, RawAnswer};
 
 /// Reads a whole answer.
 ///
@@ -57,6 +57,19 @@ pub fn decode_answer(raw: RawAnswer<'_>) -> Result<ChatAnswer, Failure> {
         usage: chunk.usage_metadata.as_ref().map(|usage| usage.usage()),
         fingerprint: None,
         service_tier: chunk.usage_metadata.and_then(|usage| usage.service_tier),
+    })
+}
+
+/// Looks at a whole answer that passes. Fails on what [`decode_answer`] fails on.
+pub fn inspect_answer(raw: RawAnswer<'_>) -> Result<AnswerFacts, Failure> {
+    let answer = decode_answer(raw)?;
+    let finish = answer.choices.last().and_then(|choice| choice.finish);
+    let filtered = |choice: &Choice| choice.finish == Some(FinishReason::ContentFilter);
+    Ok(AnswerFacts {
+        usage: answer.usage,
+        filtered: answer.choices.iter().any(filtered),
+        finish,
+        model: Some(answer.model).filter(|model| !model.is_empty()),
     })
 }
 

@@ -71,6 +71,14 @@ pub(super) struct PromptFeedback {
     block_reason_message: Option<String>,
 }
 
+/// Tokens of one kind of content.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ModalityTokenCount {
+    modality: Option<String>,
+    token_count: Option<f64>,
+}
+
 /// Counts come as JSON numbers; a fraction or a negative one is no reason to lose the answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -80,6 +88,8 @@ pub(super) struct UsageMetadata {
     candidates_token_count: Option<f64>,
     thoughts_token_count: Option<f64>,
     cached_content_token_count: Option<f64>,
+    prompt_tokens_details: Option<Vec<ModalityTokenCount>>,
+    candidates_tokens_details: Option<Vec<ModalityTokenCount>>,
     pub(super) service_tier: Option<String>,
 }
 
@@ -184,12 +194,22 @@ impl UsageMetadata {
     pub(super) fn usage(&self) -> Usage {
         let count = |n: Option<f64>| n.unwrap_or(0.0) as u64;
         let reasoning = count(self.thoughts_token_count);
+        // Audio has prices of its own; text, images and video share one.
+        let audio = |details: &Option<Vec<ModalityTokenCount>>| {
+            let counts = details
+                .iter()
+                .flatten()
+                .filter(|d| d.modality.as_deref() == Some("AUDIO"));
+            counts.fold(0_u64, |sum, d| sum.saturating_add(count(d.token_count)))
+        };
         Usage {
             input: count(self.prompt_token_count).saturating_add(count(self.tool_use_prompt_token_count)),
             output: count(self.candidates_token_count).saturating_add(reasoning),
             cached_input: count(self.cached_content_token_count),
-            cache_write_input: 0,
             reasoning,
+            audio_input: audio(&self.prompt_tokens_details),
+            audio_output: audio(&self.candidates_tokens_details),
+            ..Usage::default()
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::request::Unsupported;
 
 /// Stands for the signature of a call that another provider's model made, so that a conversation can move to Gemini 3 in the
 /// middle of a tool loop (the thought-signature guide names it for "transferring a trace from a different model").
-const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// A conversation in Gemini's words.
 pub(super) struct Conversation<'a> {
@@ -434,7 +434,7 @@ fn data_url(url: &str) -> Option<(&str, &str)> {
 }
 
 /// By the ending of the path; the provider finds out about others.
-fn mime_type_of(uri: &str) -> Option<&'static str> {
+pub(super) fn mime_type_of(uri: &str) -> Option<&'static str> {
     let path = uri.split(['?', '#']).next()?;
     let ending = path.rsplit('/').next()?.rsplit_once('.')?.1;
     Some(match ending.to_ascii_lowercase().as_str() {

@@ -1,20 +1,38 @@
 //! What a model's name decides: the path of a call, and the few things that Gemini's generations say differently.
 
+use types::dialect::Operation;
+
 /// The path behind the base URL. A `models/` prefix may be given or not; `tunedModels/` is a collection of its own.
 ///
 /// Everything in the name but letters, digits, `-`, `_`, `.` and `~` is percent-encoded, so that no name reaches another
 /// path, verb or query: the verb's colon keeps even `..` from being a step up.
-pub fn path(model: &str, stream: bool) -> String {
-    let verb = if stream {
-        "streamGenerateContent?alt=sse"
-    } else {
-        "generateContent"
-    };
-    let (collection, name) = match model.strip_prefix("tunedModels/") {
+pub fn path(operation: Operation, model: &str, stream: bool) -> Option<String> {
+    let verb = verb(operation, stream);
+    let (collection, name) = collection(model);
+    Some(format!("/v1beta/{collection}/{}:{verb}", percent_encoded(name)))
+}
+
+/// A model's full name, as bodies have it.
+pub(super) fn resource(model: &str) -> String {
+    let (collection, name) = collection(model);
+    format!("{collection}/{name}")
+}
+
+fn collection(model: &str) -> (&'static str, &str) {
+    match model.strip_prefix("tunedModels/") {
         Some(name) => ("tunedModels", name),
         None => ("models", bare(model)),
-    };
-    format!("/v1beta/{collection}/{}:{verb}", percent_encoded(name))
+    }
+}
+
+/// What stands behind the model's colon.
+pub(crate) fn verb(operation: Operation, stream: bool) -> &'static str {
+    match operation {
+        Operation::Generate if stream => "streamGenerateContent?alt=sse",
+        Operation::Generate => "generateContent",
+        Operation::Embed => "batchEmbedContents",
+        Operation::CountTokens => "countTokens",
+    }
 }
 
 /// How a model takes the amount of reasoning.
@@ -48,7 +66,7 @@ fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -82,11 +100,11 @@ mod tests {
             ("a%2f..\r\n é", "/v1beta/models/a%252f..%0D%0A%20%C3%A9:generateContent"),
         ];
         for (model, wanted) in rows {
-            assert_eq!(path(model, false), wanted);
+            assert_eq!(path(Operation::Generate, model, false).as_deref(), Some(wanted));
         }
         assert_eq!(
-            path("gemini-3-pro", true),
-            "/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse"
+            path(Operation::Generate, "gemini-3-pro", true).as_deref(),
+            Some("/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse")
         );
     }
 

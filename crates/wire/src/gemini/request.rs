@@ -11,7 +11,7 @@ use crate::gemini::contents::{self, Content};
 use crate::gemini::generation::{self, GenerationConfig};
 use crate::gemini::model::Generation;
 use crate::gemini::tools::{self, ToolConfig, ToolSet};
-use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel};
+use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel, append_members};
 
 /// Writes a request. Model and streaming are in the [`path`](crate::gemini::path), not in the body.
 ///
@@ -33,7 +33,9 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         service_tier: None,
     };
     // Gemini wants at least one turn; a request of nothing but instructions is said as the user's.
-    if body.contents.is_empty() {
+    if body.contents.is_empty() && conversation.system.is_empty() {
+        return Err(cannot("a conversation without any content", "messages"));
+    } else if body.contents.is_empty() {
         body.contents.push(Content::user(conversation.system));
     } else if !conversation.system.is_empty() {
         body.system_instruction = Some(Content::system(conversation.system));
@@ -41,11 +43,20 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     if request.user.is_some() {
         report.add("user");
     }
+    let mut own = Vec::new();
     for (name, value) in &request.extra {
-        body.take_extra(name, value.as_str().trim(), &mut report)?;
+        let value = value.as_str().trim();
+        match request.dialect {
+            Some(DialectName::OpenaiChat) => body.take_extra(name, value, &mut report)?,
+            // A place within another field is where something was left behind, not a field.
+            Some(DialectName::Gemini) if !name.contains(['.', '[']) => own.push((name.as_str(), value)),
+            Some(_) | None => report.add(name),
+        }
     }
+    let mut body = serde_json::to_vec(&body).expect("strings, numbers and checked JSON always serialise");
+    append_members(&mut body, &own);
     Ok(Encoded {
-        body: serde_json::to_vec(&body).expect("strings, numbers and checked JSON always serialise"),
+        body,
         headers: Vec::new(),
         dropped: report.into_vec(),
     })
@@ -77,7 +88,7 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// Decides on a field the neutral model has no word for: said, refused when the answer would be of another kind without
+    /// Decides on a field of chat completions the neutral model has no word for: said, refused when the answer would be of another kind without
     /// it, else reported. A `null` is as if it had not been written.
     fn take_extra(&mut self, name: &str, value: &str, report: &mut DroppedNames) -> Result<(), Unsupported> {
         let is_empty = matches!(value, "null" | "{}" | "[]");

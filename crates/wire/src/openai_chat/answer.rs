@@ -13,20 +13,7 @@ use crate::framing::raw::Raw;
 use crate::openai_chat::classify::{classify, classify_frame};
 use crate::openai_chat::facts::{Facts, finish_reason, read_facts};
 use crate::openai_chat::media;
-use crate::response::RawAnswer;
-
-/// What the pass-through must know of a whole answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AnswerFacts {
-    /// Token counts, when told.
-    pub usage: Option<Usage>,
-    /// The model that answered, as the provider calls it.
-    pub model: Option<String>,
-    /// Why it ended (of several choices, the last one's).
-    pub finish: Option<FinishReason>,
-    /// A filter or a refusal is in it. It is an answer all the same.
-    pub filtered: bool,
-}
+use crate::response::{AnswerFacts, EncoderOptions, RawAnswer};
 
 /// Looks at a whole answer without a tree. Everything that is no answer is a failure: a status that is not 2xx, a page,
 /// broken JSON, an error with status 200, an answer with neither content nor a finish reason.
@@ -199,15 +186,15 @@ fn decode_tool_call(call: Raw<'_>) -> ToolCall {
     }
 }
 
-/// Writes a whole answer. `created_fallback` is Unix seconds for dialects that do not tell.
-pub fn encode_answer(answer: &ChatAnswer, created_fallback: u64) -> Vec<u8> {
+/// Writes a whole answer.
+pub fn encode_answer(answer: &ChatAnswer, options: &EncoderOptions) -> Vec<u8> {
     let created = if answer.created > 0 {
         answer.created
     } else {
-        created_fallback
+        options.created
     };
     let id = if answer.id.is_empty() {
-        format!("chatcmpl-{created}")
+        format!("chatcmpl-{}", options.id)
     } else {
         answer.id.clone()
     };
@@ -308,13 +295,24 @@ pub(crate) fn tool_call_json(call: &ToolCall) -> Value {
 }
 
 pub(crate) fn usage_json(usage: &Usage) -> Value {
-    json!({
+    let mut written = json!({
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.total(),
         "prompt_tokens_details": {"cached_tokens": usage.cached_input, "cache_write_tokens": usage.cache_write_input},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    })
+    });
+    for (side, kind, count) in [
+        ("prompt_tokens_details", "audio_tokens", usage.audio_input),
+        ("prompt_tokens_details", "image_tokens", usage.image_input),
+        ("completion_tokens_details", "audio_tokens", usage.audio_output),
+        ("completion_tokens_details", "image_tokens", usage.image_output),
+    ] {
+        if count > 0 {
+            written[side][kind] = json!(count);
+        }
+    }
+    written
 }
 
 /// The dialect's word. It has none for malformed output, which ends as a stop.

@@ -26,8 +26,12 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     if request.sampling.top_k.is_some() {
         dropped.push(Dropped("top_k".to_owned()));
     }
-    // A place within a message is where something was left behind, not a field.
-    let (fields, left): (Vec<_>, Vec<_>) = request.extra.iter().partition(|(name, _)| !name.contains('['));
+    // A place within a message is where something was left behind, not a field; another dialect's fields are not ours.
+    let is_own = request.dialect == Some(DialectName::OpenaiChat);
+    let (fields, left): (Vec<_>, Vec<_>) = request
+        .extra
+        .iter()
+        .partition(|(name, _)| is_own && !name.contains('['));
     dropped.extend(left.into_iter().map(|(place, _)| Dropped(place.clone())));
     dropped.sort();
     let mut names = DroppedNames::default();

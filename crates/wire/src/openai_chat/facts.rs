@@ -181,8 +181,8 @@ fn usage(cursor: &mut Cursor<'_>) -> Result<Option<Usage>, Fault> {
             "completion_tokens" => (&mut usage.output, true),
             // DeepSeek.
             "prompt_cache_hit_tokens" => (&mut usage.cached_input, false),
-            "prompt_tokens_details" | "completion_tokens_details" => {
-                details(cursor, &mut usage)?;
+            side @ ("prompt_tokens_details" | "completion_tokens_details") => {
+                details(cursor, &mut usage, side == "prompt_tokens_details")?;
                 more = cursor.more_members()?;
                 continue;
             }
@@ -201,7 +201,7 @@ fn usage(cursor: &mut Cursor<'_>) -> Result<Option<Usage>, Fault> {
     Ok(told.then_some(usage))
 }
 
-fn details(cursor: &mut Cursor<'_>, usage: &mut Usage) -> Result<(), Fault> {
+fn details(cursor: &mut Cursor<'_>, usage: &mut Usage, prompt: bool) -> Result<(), Fault> {
     if cursor.peek()? != Kind::Object {
         return cursor.skip();
     }
@@ -211,6 +211,10 @@ fn details(cursor: &mut Cursor<'_>, usage: &mut Usage) -> Result<(), Fault> {
             "cached_tokens" => usage.cached_input = number(cursor)?.unwrap_or(usage.cached_input),
             "cache_write_tokens" => usage.cache_write_input = number(cursor)?.unwrap_or(0),
             "reasoning_tokens" => usage.reasoning = number(cursor)?.unwrap_or(0),
+            "audio_tokens" if prompt => usage.audio_input = number(cursor)?.unwrap_or(0),
+            "audio_tokens" => usage.audio_output = number(cursor)?.unwrap_or(0),
+            "image_tokens" if prompt => usage.image_input = number(cursor)?.unwrap_or(0),
+            "image_tokens" => usage.image_output = number(cursor)?.unwrap_or(0),
             _ => cursor.skip()?,
         }
         more = cursor.more_members()?;

@@ -1,9 +1,4 @@
-//! What routing must know of a request, read in one pass over its bytes, and the splice that makes those bytes fit another
-//! target.
-//!
-//! No tree is built and nothing is kept but the model's name: a body of megabytes costs one walk. What is not
-//! understood is skipped (and checked to be JSON), so that a field invented yesterday passes through today.
-//! The type to read first is [`Head`].
+//! Reads the [`Head`] of a chat completion: the fields that routing needs, in one pass.
 
 use std::ops::Range;
 
@@ -11,139 +6,18 @@ use bytes::Bytes;
 use types::features::Features;
 
 use crate::framing::json::{Cursor, Fault, Kind, Surrogates, Text};
+use crate::head::{
+    Head, MEDIA_CHARS, UsageAt, Wrong, count_text, duplicate, missing, read_bool, read_limit, read_model, utf8, wrong,
+    wrong_type,
+};
 use crate::request::BadRequest;
-
-/// What a piece of media counts for in [`Head::prompt_chars`], whatever its size: its tokens do not go by its base64.
-pub const MEDIA_CHARS: u64 = 1_000;
-/// Longest name of a model, in bytes.
-pub const MODEL_BYTES_MAX: usize = 512;
-
-const OPTIONS: &str = r#"{"include_usage":true}"#;
-const INCLUDE_USAGE: &str = r#""include_usage":true"#;
-
-/// The routing facts of one body, and where in it the values stand that may have to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// What the client wrote in `model`, unescaped.
-    pub model: String,
-    /// `stream`.
-    pub stream: bool,
-    /// `stream_options.include_usage`.
-    pub include_usage: bool,
-    /// What the call uses.
-    pub features: Features,
-    /// `max_completion_tokens`, else `max_tokens`. Negative numbers (some servers' "no limit") count as none.
-    pub max_output_tokens: Option<u64>,
-    /// `n`; 1 when it is not given.
-    pub n: u32,
-    /// Characters of text in messages and tools; a piece of media counts as [`MEDIA_CHARS`].
-    pub prompt_chars: u64,
-    /// Number of messages.
-    pub messages: u32,
-    /// The value of `model`, with its quotes.
-    model_at: Range<usize>,
-    options_at: OptionsAt,
-    body_len: usize,
-}
-
-/// Where `stream_options` stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum OptionsAt {
-    Absent,
-    /// `null`.
-    Null(Range<usize>),
-    /// An object without `include_usage`: just behind its brace.
-    Object {
-        inside: usize,
-        empty: bool,
-    },
-    /// An object with `include_usage`: that value.
-    Usage(Range<usize>),
-}
 
 /// Reads a request's head. The error is a 400 that names the place.
 pub fn read_head(body: &Bytes) -> Result<Head, BadRequest> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let valid = std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default();
-        let (line, column) = Fault {
-            at: valid.len(),
-            what: "",
-        }
-        .place(valid);
-        BadRequest::body(format!("the body is not UTF-8 (line {line}, column {column})"))
-    })?;
+    let text = utf8(body)?;
     let mut reader = HeadReader::new(text);
-    reader.read().map_err(|wrong| match wrong {
-        Wrong::Json(fault) => {
-            let (line, column) = fault.place(text);
-            BadRequest::body(format!(
-                "the body is not valid JSON: {} (line {line}, column {column})",
-                fault.what
-            ))
-        }
-        Wrong::Request(bad) => bad,
-    })?;
+    reader.read().map_err(|wrong| wrong.into_bad_request(text))?;
     reader.into_head()
-}
-
-impl Head {
-    /// The same bytes with only `model` replaced and, when `want_usage` and this is a stream that does not ask for its
-    /// usage, `stream_options.include_usage` made true. `body` must be what the head was read from; it is given
-    /// back as it is, without a copy, when nothing changes.
-    pub fn splice(&self, body: &Bytes, model: &str, want_usage: bool) -> Bytes {
-        assert_eq!(body.len(), self.body_len, "a head fits only the body it was read from");
-        let model_edit = (model != self.model).then(|| {
-            let quoted = serde_json::to_string(model).expect("a string is always JSON");
-            (self.model_at.clone(), quoted)
-        });
-        let usage_edit = (want_usage && self.stream && !self.include_usage).then(|| match &self.options_at {
-            OptionsAt::Absent => {
-                let behind = self.model_at.end;
-                (behind..behind, format!(",\"stream_options\":{OPTIONS}"))
-            }
-            OptionsAt::Null(at) => (at.clone(), OPTIONS.to_owned()),
-            OptionsAt::Object { inside, empty: true } => (*inside..*inside, INCLUDE_USAGE.to_owned()),
-            OptionsAt::Object { inside, empty: false } => (*inside..*inside, format!("{INCLUDE_USAGE},")),
-            OptionsAt::Usage(at) => (at.clone(), "true".to_owned()),
-        });
-        let mut edits: Vec<(Range<usize>, String)> = model_edit.into_iter().chain(usage_edit).collect();
-        if edits.is_empty() {
-            return body.clone();
-        }
-        edits.sort_by_key(|(at, _)| at.start);
-        let mut out = Vec::with_capacity(body.len() + model.len() + 64);
-        let mut copied = 0;
-        for (at, text) in edits {
-            out.extend_from_slice(&body[copied..at.start]);
-            out.extend_from_slice(text.as_bytes());
-            copied = at.end;
-        }
-        out.extend_from_slice(&body[copied..]);
-        Bytes::from(out)
-    }
-}
-
-/// Why reading stopped.
-enum Wrong {
-    Json(Fault),
-    Request(BadRequest),
-}
-
-impl From<Fault> for Wrong {
-    fn from(fault: Fault) -> Wrong {
-        Wrong::Json(fault)
-    }
-}
-
-fn wrong<T>(param: &str, code: &'static str, message: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong::Request(BadRequest {
-        code: Some(code),
-        ..BadRequest::param(param, message)
-    }))
-}
-
-fn wrong_type<T>(param: &str, meant: &str) -> Result<T, Wrong> {
-    wrong(param, "invalid_type", format!("`{param}` must be {meant}"))
 }
 
 struct HeadReader<'a> {
@@ -151,7 +25,7 @@ struct HeadReader<'a> {
     text: &'a str,
     model: Option<(String, Range<usize>)>,
     stream: Option<bool>,
-    options: Option<(bool, OptionsAt)>,
+    options: Option<(bool, UsageAt)>,
     features: Features,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
@@ -178,13 +52,9 @@ impl<'a> HeadReader<'a> {
     }
 
     fn into_head(self) -> Result<Head, BadRequest> {
-        let missing = |param: &str| BadRequest {
-            code: Some("missing_required_parameter"),
-            ..BadRequest::param(param, format!("`{param}` is required"))
-        };
         let (model, model_at) = self.model.ok_or_else(|| missing("model"))?;
         let messages = self.messages.ok_or_else(|| missing("messages"))?;
-        let (include_usage, options_at) = self.options.unwrap_or((false, OptionsAt::Absent));
+        let (include_usage, usage_at) = self.options.unwrap_or((false, UsageAt::Absent));
         Ok(Head {
             model,
             stream: self.stream.unwrap_or(false),
@@ -194,8 +64,8 @@ impl<'a> HeadReader<'a> {
             n: self.n,
             prompt_chars: self.prompt_chars,
             messages,
-            model_at,
-            options_at,
+            model_at: Some(model_at),
+            usage_at,
             body_len: self.text.len(),
         })
     }
@@ -220,11 +90,11 @@ impl<'a> HeadReader<'a> {
             "stream" => self.stream(),
             "stream_options" => self.stream_options(),
             "max_tokens" => {
-                self.max_tokens = self.limit("max_tokens")?;
+                self.max_tokens = read_limit(&mut self.cursor, "max_tokens")?;
                 Ok(())
             }
             "max_completion_tokens" => {
-                self.max_completion_tokens = self.limit("max_completion_tokens")?;
+                self.max_completion_tokens = read_limit(&mut self.cursor, "max_completion_tokens")?;
                 Ok(())
             }
             "n" => self.n(),
@@ -262,25 +132,7 @@ impl<'a> HeadReader<'a> {
         if self.model.is_some() {
             return duplicate("model");
         }
-        match self.cursor.peek()? {
-            Kind::String => {}
-            Kind::Null => return wrong("model", "missing_required_parameter", "`model` is required"),
-            Kind::Object | Kind::Array | Kind::Number | Kind::Bool => return wrong_type("model", "a string"),
-        }
-        let start = self.cursor.offset();
-        let model = self.cursor.string()?.unescaped().into_owned();
-        if model.is_empty() {
-            return wrong(
-                "model",
-                "missing_required_parameter",
-                "`model` is required, and it is empty",
-            );
-        }
-        if model.contains('\0') || model.len() > MODEL_BYTES_MAX {
-            let message = format!("`model` must be at most {MODEL_BYTES_MAX} bytes without NUL");
-            return wrong("model", "invalid_value", message);
-        }
-        self.model = Some((model, start..self.cursor.end()));
+        self.model = Some(read_model(&mut self.cursor)?);
         Ok(())
     }
 
@@ -288,16 +140,7 @@ impl<'a> HeadReader<'a> {
         if self.stream.is_some() {
             return duplicate("stream");
         }
-        self.stream = Some(match self.cursor.peek()? {
-            Kind::Bool => self.cursor.bool()?,
-            Kind::Null => {
-                self.cursor.skip()?;
-                false
-            }
-            Kind::Object | Kind::Array | Kind::Number | Kind::String => {
-                return wrong_type("stream", "true or false");
-            }
-        });
+        self.stream = Some(read_bool(&mut self.cursor, "stream")?);
         Ok(())
     }
 
@@ -310,7 +153,7 @@ impl<'a> HeadReader<'a> {
             Kind::Object => {}
             Kind::Null => {
                 self.cursor.skip()?;
-                self.options = Some((false, OptionsAt::Null(start..self.cursor.end())));
+                self.options = Some((false, UsageAt::Null(start..self.cursor.end())));
                 return Ok(());
             }
             Kind::Array | Kind::Number | Kind::String | Kind::Bool => {
@@ -336,36 +179,19 @@ impl<'a> HeadReader<'a> {
                         return wrong_type("stream_options.include_usage", "true or false");
                     }
                 };
-                found = Some((value, OptionsAt::Usage(start..self.cursor.end())));
+                found = Some((value, UsageAt::Usage(start..self.cursor.end())));
             } else {
                 self.cursor.skip()?;
             }
             more = self.cursor.more_members()?;
         }
         let inside = start + 1;
-        self.options = Some(found.unwrap_or((false, OptionsAt::Object { inside, empty })));
+        self.options = Some(found.unwrap_or((false, UsageAt::Object { inside, empty })));
         Ok(())
     }
 
-    fn limit(&mut self, param: &str) -> Result<Option<u64>, Wrong> {
-        match self.cursor.peek()? {
-            Kind::Number => {
-                let number = self.cursor.number()?;
-                match number.parse::<i64>() {
-                    Ok(limit) => Ok(u64::try_from(limit).ok()),
-                    Err(_) => wrong_type(param, "an integer"),
-                }
-            }
-            Kind::Null => {
-                self.cursor.skip()?;
-                Ok(None)
-            }
-            Kind::Object | Kind::Array | Kind::String | Kind::Bool => wrong_type(param, "an integer"),
-        }
-    }
-
     fn n(&mut self) -> Result<(), Wrong> {
-        self.n = match self.limit("n")? {
+        self.n = match read_limit(&mut self.cursor, "n")? {
             None => 1,
             Some(n @ 1..=128) => n as u32,
             Some(_) => return wrong("n", "invalid_value", "`n` must be between 1 and 128"),
@@ -502,15 +328,8 @@ impl<'a> HeadReader<'a> {
         Ok(())
     }
 
-    /// Skips a value and counts the characters of the strings in it. What begins as a data URL is media.
     fn count_text(&mut self) -> Result<(), Wrong> {
-        let mut chars = 0;
-        self.cursor.visit_strings(|text| {
-            let length = text.characters() as u64;
-            let media = text.raw().starts_with("data:");
-            chars += if media { length.min(MEDIA_CHARS) } else { length };
-        })?;
-        self.prompt_chars += chars;
+        self.prompt_chars += count_text(&mut self.cursor)?;
         Ok(())
     }
 
@@ -521,10 +340,6 @@ impl<'a> HeadReader<'a> {
         self.cursor.skip()?;
         Ok(None)
     }
-}
-
-fn duplicate<T>(param: &str) -> Result<T, Wrong> {
-    wrong(param, "duplicate_parameter", format!("`{param}` is given twice"))
 }
 
 #[cfg(test)]

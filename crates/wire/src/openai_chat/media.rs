@@ -72,6 +72,10 @@ pub fn reasoning_format(origin: DialectName) -> &'static str {
         DialectName::OpenaiChat => "openai-chat-v1",
         DialectName::AnthropicMessages => "anthropic-claude-v1",
         DialectName::Gemini => "google-gemini-v1",
+        DialectName::OpenaiResponses => "openai-responses-v1",
+        DialectName::BedrockConverse => "bedrock-converse-v1",
+        DialectName::CohereChat => "cohere-chat-v2",
+        DialectName::OllamaChat => "ollama-chat-v1",
     }
 }
 

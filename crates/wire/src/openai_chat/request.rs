@@ -3,21 +3,18 @@
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands
 //! deeper (`messages[2].annotations`), and whoever cannot carry it on reports it. What cannot be translated at all
-//! without changing its meaning (custom tools, audio answers) is a [`BadRequest`] with code [`UNTRANSLATABLE`].
+//! without changing its meaning (custom tools, audio answers) is a [`BadRequest`] with code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
 
 use types::chat::{
     ChatRequest, Json, Media, Message, Part, Reasoning, ReasoningRequest, ResponseFormat, Role, Tool, ToolCall,
     ToolChoice,
 };
+use types::dialect::DialectName;
 
 use crate::framing::json::{Kind, Surrogates};
 use crate::framing::raw::Raw;
 use crate::openai_chat::media;
-use crate::request::BadRequest;
-
-/// The code of a [`BadRequest`] for what is right in this dialect but cannot be said in the neutral model: the class
-/// is `unsupported`, and a target of the same dialect can serve it.
-pub const UNTRANSLATABLE: &str = "unsupported_parameter";
+use crate::request::{BadRequest, UNTRANSLATABLE};
 
 /// Reads a whole request.
 pub fn decode_request(body: &[u8]) -> Result<ChatRequest, BadRequest> {
@@ -60,6 +57,7 @@ impl RequestDecoder {
         if request.messages.is_empty() {
             return Err(missing("messages"));
         }
+        request.dialect = Some(DialectName::OpenaiChat);
         request.max_output_tokens = request.max_output_tokens.or(self.max_tokens);
         request.logprobs = self.logprobs.then_some(self.top_logprobs);
         if let Some(allowed) = self.allowed {

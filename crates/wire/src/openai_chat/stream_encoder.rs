@@ -4,6 +4,7 @@
 //! The sequence is OpenAI's own: a role chunk for each choice, deltas, a finish reason for each, the usage chunk if asked
 //! for, `[DONE]`. Id, model and creation time are the same in every chunk.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use types::answer::FinishReason;
@@ -12,38 +13,12 @@ use types::event::StreamEvent;
 use types::usage::Usage;
 
 use crate::openai_chat::answer::{finish_word, reasoning_detail, usage_json};
-
-/// Under which name reasoning text is written; the dialect itself has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReasoningField {
-    /// `reasoning_content` (DeepSeek, vLLM).
-    #[default]
-    ReasoningContent,
-    /// `reasoning` (Groq, OpenRouter, Ollama).
-    Reasoning,
-}
-
-/// Who the stream says it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EncoderOptions {
-    /// Used when the provider gives no id of its own.
-    pub id: String,
-    /// Used when the provider names no model.
-    pub model: String,
-    /// Unix seconds; used when the provider does not tell.
-    pub created: u64,
-    /// The client asked for the usage chunk.
-    pub include_usage: bool,
-    /// The name of reasoning text.
-    pub reasoning_field: ReasoningField,
-}
+use crate::response::{Encode, EncoderOptions, ReasoningField};
 
 /// Writes events as frames.
 #[derive(Debug)]
 pub struct StreamEncoder {
     options: EncoderOptions,
-    /// The identity is the broken stream's, and its role chunks are out already.
-    continues: bool,
     /// Everything of a chunk up to its choices, written once.
     prefix: Vec<u8>,
     /// Choices whose role chunk is out, one bit each.
@@ -70,10 +45,12 @@ struct ChoiceJson<'a, D> {
 
 impl StreamEncoder {
     /// An encoder that takes its identity from the first `Start`, and from `options` what that does not tell.
-    pub fn new(options: EncoderOptions) -> StreamEncoder {
+    pub fn new(mut options: EncoderOptions) -> StreamEncoder {
+        options.id.insert_str(0, "chatcmpl-");
+        // Nothing of the question is repeated here; it need not be kept in memory.
+        options.request = Bytes::new();
         StreamEncoder {
             options,
-            continues: false,
             prefix: Vec::new(),
             opened: 0,
             called: 0,
@@ -82,19 +59,12 @@ impl StreamEncoder {
             over: false,
         }
     }
+}
 
-    /// An encoder that goes on with the stream `options` describe, of which the client has seen a part.
-    pub fn continuing(options: EncoderOptions) -> StreamEncoder {
-        StreamEncoder {
-            continues: true,
-            opened: u128::MAX,
-            ..StreamEncoder::new(options)
-        }
-    }
-
+impl Encode for StreamEncoder {
     /// Appends the frames of one event to `out`; some events have none. An error writes nothing: how a call's failure is told
     /// is not a translation (`errors::event`).
-    pub fn encode(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn encode(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         if self.over {
             return;
         }
@@ -170,9 +140,11 @@ impl StreamEncoder {
             StreamEvent::End => self.end(out),
         }
     }
+}
 
+impl StreamEncoder {
     fn start(&mut self, id: &str, model: &str, created: u64, out: &mut Vec<u8>) {
-        if !self.continues && self.prefix.is_empty() {
+        if self.prefix.is_empty() {
             if !id.is_empty() {
                 self.options.id = id.to_owned();
             }

@@ -12,7 +12,7 @@ use types::chat::{
     CacheMark, ChatRequest, Json, Media, Message, Part, Reasoning, ReasoningRequest, ResponseFormat, Role, Sampling,
     Tool, ToolCall, ToolChoice,
 };
-use types::dialect::DialectName;
+use types::dialect::{DialectName, Operation};
 use types::event::StreamEvent;
 use types::outcome::{Failure, OutcomeClass};
 use types::time::UnixMillis;
@@ -48,7 +48,8 @@ fn everything_a_request_can_say_is_said_in_the_apis_words() {
         text.contains(r#""input":{"z":1,"a":[2.50]}"#),
         "arguments keep their key order and digits: {text}"
     );
-    assert_eq!((VERSION, path().as_str()), ("2023-06-01", "/v1/messages"));
+    let path = path(Operation::Generate);
+    assert_eq!((VERSION, path.as_deref()), ("2023-06-01", Some("/v1/messages")));
 }
 
 #[test]
@@ -440,7 +441,9 @@ fn a_whole_answer_is_read_and_the_providers_own_tools_are_passed_over() {
             output: 93,
             cached_input: 1000,
             cache_write_input: 188,
+            cache_write_1h_input: 40,
             reasoning: 40,
+            ..Usage::default()
         })
     );
     let choice = &answer.choices[0];
@@ -1080,6 +1083,7 @@ fn full_request() -> ChatRequest {
         stream: true,
         include_usage: true,
         user: Some("u-8f14e45f".into()),
+        dialect: Some(DialectName::OpenaiChat),
         extra: vec![("store".into(), Json::parse("false").unwrap())],
     }
 }

@@ -125,6 +125,7 @@ fn what_gemini_cannot_say_is_refused() {
         ..ChatRequest::default()
     };
     let with_extra = |name: &str, value: &str| ChatRequest {
+        dialect: Some(DialectName::OpenaiChat),
         extra: vec![(name.to_owned(), Json::parse(value).unwrap())],
         ..plain()
     };
@@ -231,6 +232,7 @@ fn what_is_left_out_is_reported_once() {
         tools: vec![tool("now", None)],
         parallel_tool_calls: Some(false),
         user: Some("u".into()),
+        dialect: Some(DialectName::OpenaiChat),
         extra: vec![
             ("metadata".into(), Json::parse("{}").unwrap()),
             ("service_tier".into(), Json::parse("\"scale\"").unwrap()),
@@ -319,6 +321,7 @@ fn media_and_odd_turns_find_a_place() {
             said(Role::User, vec![Part::text("")]),
         ],
         response_format: Some(ResponseFormat::JsonObject),
+        dialect: Some(DialectName::OpenaiChat),
         extra: vec![("service_tier".into(), Json::parse("\"flex\"").unwrap())],
         ..ChatRequest::default()
     };
@@ -398,6 +401,7 @@ fn a_text_answer_is_read_with_its_usage() {
             cached_input: 1_000,
             cache_write_input: 0,
             reasoning: 40,
+            ..Usage::default()
         })
     );
     assert_eq!(answer.usage.unwrap().total(), 1_078, "Gemini's own total");
@@ -608,6 +612,7 @@ fn a_text_stream_is_read_in_order() {
             cached_input,
             cache_write_input: 0,
             reasoning: 25,
+            ..Usage::default()
         })
     };
     let wanted = [

@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use jumpseat_wire::openai_chat::request::UNTRANSLATABLE;
+use jumpseat_wire::framing::pass::{Pass, PassScanner, Passed};
 use jumpseat_wire::openai_chat::{
-    EncoderOptions, PassScanner, Passed, ReasoningField, StreamDecoder, StreamEncoder, classify, decode_answer,
-    decode_request, encode_answer, encode_request, inspect_answer, read_head,
+    PassJudge, StreamDecoder, StreamEncoder, classify, decode_answer, decode_request, encode_answer, encode_request,
+    inspect_answer, read_head,
 };
-use jumpseat_wire::request::UpstreamModel;
-use jumpseat_wire::response::{Decode, RawAnswer};
+use jumpseat_wire::request::{UNTRANSLATABLE, UpstreamModel};
+use jumpseat_wire::response::{Decode, Encode, EncoderOptions, RawAnswer, ReasoningField};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -217,7 +217,7 @@ fn the_documents_answers_are_read() {
 fn an_answer_that_is_read_and_written_again_means_the_same() {
     for (name, text) in ANSWERS {
         let once = answer(text).unwrap();
-        let written = encode_answer(&once, 1);
+        let written = encode_answer(&once, &options());
         let again = answer(std::str::from_utf8(&written).unwrap()).unwrap();
         assert_eq!(again, once, "{name}");
         let facts = inspect(&written).unwrap();
@@ -230,7 +230,7 @@ fn an_answer_that_is_read_and_written_again_means_the_same() {
     // Whatever the document's example says, ours says too.
     let (_, text) = ANSWERS[0];
     let wanted: Value = serde_json::from_str(text).unwrap();
-    let got: Value = serde_json::from_slice(&encode_answer(&answer(text).unwrap(), 1)).unwrap();
+    let got: Value = serde_json::from_slice(&encode_answer(&answer(text).unwrap(), &options())).unwrap();
     for at in [
         "/id",
         "/object",
@@ -375,13 +375,22 @@ fn a_written_stream_has_the_documents_sequence() {
 
 #[test]
 fn a_continued_stream_keeps_its_identity_and_opens_nothing_again() {
-    let mut encoder = StreamEncoder::continuing(EncoderOptions {
-        id: "first".into(),
-        model: "m1".into(),
-        created: 9,
-        ..EncoderOptions::default()
-    });
+    let mut encoder = StreamEncoder::new(EncoderOptions::default());
     let mut out = Vec::new();
+    let seen = [
+        StreamEvent::Start {
+            id: "first".into(),
+            model: "m1".into(),
+            created: 9,
+        },
+        StreamEvent::Text {
+            choice: 0,
+            text: "go".into(),
+            logprobs: None,
+        },
+    ];
+    seen.iter().for_each(|event| encoder.encode(event, &mut out));
+    out.clear();
     encoder.encode(
         &StreamEvent::Start {
             id: "second".into(),
@@ -446,7 +455,7 @@ fn a_stream_that_breaks_says_how() {
             panic!("{name}: {events:?}")
         };
         assert_eq!(failure.class, class, "{name}");
-        let mut scanner = PassScanner::new(false);
+        let mut scanner = PassScanner::new(PassJudge::new(false));
         scanner.push(Bytes::from(stream));
         scanner.finish();
         let last = std::iter::from_fn(|| scanner.poll()).last();
@@ -536,7 +545,7 @@ proptest! {
             prop_assert!(read_head(&Bytes::copy_from_slice(&holed)).is_ok() || has_duplicate_or_type_fault(&holed));
         }
         if let Ok(read) = decode_answer(raw(200, &holed, &HeaderMap::new())) {
-            encode_answer(&read, 1);
+            encode_answer(&read, &options());
         }
         let whole = decode(&[&holed]);
         let (a, b) = holed.split_at(holed.len() / 2);
@@ -586,7 +595,15 @@ fn answer(text: &str) -> Result<types::answer::ChatAnswer, Failure> {
     Ok(answer)
 }
 
-fn inspect(body: &[u8]) -> Result<jumpseat_wire::openai_chat::AnswerFacts, Failure> {
+fn options() -> EncoderOptions {
+    EncoderOptions {
+        id: "call".into(),
+        created: 1,
+        ..EncoderOptions::default()
+    }
+}
+
+fn inspect(body: &[u8]) -> Result<jumpseat_wire::response::AnswerFacts, Failure> {
     inspect_answer(raw(200, body, &HeaderMap::new()))
 }
 
@@ -606,7 +623,7 @@ fn decode(chunks: &[&[u8]]) -> Vec<StreamEvent> {
 
 /// What the pass-through forwards; it must end well.
 fn pass(chunks: &[&[u8]]) -> String {
-    let mut scanner = PassScanner::new(false);
+    let mut scanner = PassScanner::new(PassJudge::new(false));
     chunks
         .iter()
         .for_each(|chunk| scanner.push(Bytes::copy_from_slice(chunk)));

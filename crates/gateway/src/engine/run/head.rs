@@ -3,9 +3,12 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
+use types::dialect::IngressDialect;
 use types::ids::AttemptNo;
+use types::outcome::OutcomeClass;
 use wire::request::Dropped;
 
+use crate::engine::run::record::cost_of;
 use crate::engine::run::{Run, Track};
 
 impl Run {
@@ -21,7 +24,8 @@ impl Run {
                 HeaderValue::from_static("no"),
             );
         } else {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let json = || HeaderValue::from_static("application/json");
+            headers.insert(CONTENT_TYPE, self.content_type.clone().unwrap_or_else(json));
         }
         parts(StatusCode::OK, headers)
     }
@@ -36,6 +40,10 @@ impl Run {
         };
         set("x-jumpseat-call-id", &self.id);
         set("x-request-id", &self.id);
+        // Anthropic's SDKs read this name.
+        if self.dialect == IngressDialect::AnthropicMessages {
+            set("request-id", &self.id);
+        }
         set("x-jumpseat-route", self.route.policy.name.as_str());
         set("x-jumpseat-attempts", &self.tracks.len().to_string());
         if let Some(track) = served {
@@ -51,6 +59,18 @@ impl Run {
             };
             if let Some(dropped) = dropped {
                 set("x-jumpseat-dropped", &dropped);
+            }
+            // Of a stream it is known when it has ended: the log and the metrics have it.
+            let details = self
+                .attempt
+                .as_ref()
+                .filter(|a| a.no == track.launch.attempt)
+                .map(|a| a.details());
+            let cost = details
+                .filter(|_| !self.stream)
+                .and_then(|details| cost_of(target, &self.facts, &details, OutcomeClass::Success));
+            if let Some(cost) = cost {
+                set("x-jumpseat-cost-usd", &cost.nano.to_string());
             }
         }
         if let Some(reason) = self.call.fallback_word() {

@@ -17,17 +17,22 @@ use policy::call::Call;
 use policy::call::action::{Action, AttemptKind, CallFailure, Launch};
 use policy::call::event::AttemptEvent;
 use policy::call::facts::CallFacts;
+use policy::cost::Cost;
 use policy::route::{OnContentFilter, OnStreamFailure};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio_util::task::TaskTracker;
 use tracing::info;
+use types::dialect::IngressDialect;
 use types::ids::AttemptNo;
 use types::outcome::{Failure, OutcomeClass};
 use types::time::{Mono, Now};
-use wire::openai_chat::{CallError, EncoderOptions, ReasoningField, errors};
+use wire::call_error::CallError;
+use wire::response::{EncoderOptions, ReasoningField};
+use wire::{openai_responses, server};
 
 use crate::clock::Clock;
+use crate::conversations::Conversations;
 use crate::engine::body::RequestBody;
 use crate::engine::call_ids::CallIds;
 use crate::engine::output::{Output, Part};
@@ -41,6 +46,7 @@ use crate::telemetry::call_log::{self, RefusalLine, timestamp};
 use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::attempt::{Attempt, Details, Progress};
+use crate::upstream::fetch::Fetcher;
 use crate::upstream::order::Order;
 
 /// What may precede a stream's first content, beside what `hold_back` asks to be held. Beyond it the stream is `bad_response`.
@@ -100,6 +106,10 @@ pub struct Admitted {
     pub seed: u64,
     /// Headers were sent before the commit: a failure is told as an error event.
     pub early_headers: bool,
+    /// Fetches what the request names by URL.
+    pub fetcher: Fetcher,
+    /// Where the answer is kept, so that the client may go on from it.
+    pub remember: Option<Arc<Conversations>>,
 }
 
 /// A running call.
@@ -112,6 +122,10 @@ pub struct Run {
     requested_model: String,
     stream: bool,
     include_usage: bool,
+    dialect: IngressDialect,
+    operation: &'static str,
+    facts: CallFacts,
+    content_type: Option<HeaderValue>,
     call: Call,
     seed: u64,
     started: Now,
@@ -125,6 +139,8 @@ pub struct Run {
     held: Vec<Bytes>,
     held_bytes: usize,
     transcript: Option<Transcript>,
+    memory: Option<Memory>,
+    fetcher: Fetcher,
     head_sent: bool,
     first_content: Option<Mono>,
     ended: Option<End>,
@@ -139,6 +155,15 @@ struct Track {
     first_token: Option<Mono>,
     recorded: bool,
     counted: bool,
+    cost: Option<Cost>,
+}
+
+/// An answer that the client may go on from, once it is whole.
+struct Memory {
+    conversations: Arc<Conversations>,
+    request: Bytes,
+    /// The whole answer, or the stream's last event, which repeats it.
+    answer: Bytes,
 }
 
 struct End {
@@ -154,9 +179,14 @@ impl Run {
         let head = &admitted.body.head;
         let resumes = route.policy.on_stream_failure == OnStreamFailure::Resume && head.stream;
         let transcript = resumes.then(|| Transcript::new(head.features));
+        let memory = admitted.remember.map(|conversations| Memory {
+            conversations,
+            request: admitted.body.bytes.clone(),
+            answer: Bytes::new(),
+        });
         let call = Call::new(
             route.policy.clone(),
-            admitted.facts,
+            admitted.facts.clone(),
             admitted.seed,
             &route.view(now),
             now,
@@ -166,6 +196,10 @@ impl Run {
             requested_model: head.model.chars().take(128).collect(),
             stream: head.stream,
             include_usage: head.include_usage,
+            dialect: admitted.body.dialect,
+            operation: admitted.body.word(),
+            facts: admitted.facts,
+            content_type: None,
             id: admitted.id,
             body: Some(admitted.body),
             body_permit: Some(admitted.permit),
@@ -179,6 +213,8 @@ impl Run {
             lines: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
+            memory,
+            fetcher: admitted.fetcher,
             transcript,
             head_sent: admitted.early_headers,
             first_content: None,
@@ -276,33 +312,42 @@ impl Run {
             first_token: None,
             recorded: false,
             counted: true,
+            cost: None,
         });
+        self.send(launch, now);
+    }
+
+    /// Writes an admitted attempt's request and sends it off.
+    fn send(&mut self, launch: &Launch, now: Now) {
+        let route = self.route.clone();
+        let target = route.target(launch.target);
         self.held.clear();
         self.held_bytes = 0;
-        let answer_id = format!("chatcmpl-{}", self.id);
         let Some(body) = &self.body else {
             unreachable!("the body is kept while another attempt may need it")
         };
-        let continuation = launch.continuation.and_then(|mode| {
-            let identity = EncoderOptions {
-                id: answer_id.clone(),
-                model: target.facts.id.model().to_owned(),
-                created: now.wall.0 / 1000,
-                include_usage: self.include_usage,
-                reasoning_field: ReasoningField::ReasoningContent,
-            };
-            self.transcript.as_ref().map(|t| t.continuation(mode, identity))
-        });
+        let identity = EncoderOptions {
+            id: self.id.clone(),
+            model: target.facts.id.model().to_owned(),
+            created: now.wall.0 / 1000,
+            include_usage: self.include_usage,
+            reasoning_field: ReasoningField::ReasoningContent,
+            request: body.bytes.clone(),
+        };
+        let continuation = launch
+            .continuation
+            .and_then(|mode| Some(self.transcript.as_ref()?.continuation(mode, identity.clone())));
         let order = Order {
             launch,
             target,
             body,
             continuation,
             resumable: self.transcript.is_some(),
-            answer_id,
+            identity,
+            may_fetch: self.fetcher.is_on(),
             wall: now.wall,
         };
-        match Attempt::launch(order) {
+        match Attempt::launch(&order, &self.fetcher) {
             Ok(attempt) => self.attempt = Some(attempt),
             Err(event) => self.tell_failure(event, now),
         }
@@ -378,6 +423,17 @@ impl Run {
                     output.send(Part::Data(chunk.bytes)).await;
                 }
             }
+            Progress::Fetched(fetched) => {
+                let Some(no) = self.attempt.take().map(|a| a.no) else {
+                    return;
+                };
+                if let Some(body) = &self.body {
+                    body.keep_fetched(fetched);
+                }
+                if let Some(launch) = self.tracks.iter().find(|t| t.launch.attempt == no).map(|t| t.launch) {
+                    self.send(&launch, now);
+                }
+            }
             Progress::Answer(answer) => {
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
@@ -385,11 +441,14 @@ impl Run {
                 if self.falls_back_when_filtered() {
                     return self.tell_filtered(attempt, now);
                 }
+                self.content_type = answer.content_type;
+                self.note_answer(&answer.body);
                 self.held.push(answer.body);
                 self.note_first_content(attempt, now);
                 self.tell(AttemptEvent::Finished { attempt }, now);
             }
             Progress::End { bytes } => {
+                self.note_answer(&bytes);
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
                 };
@@ -407,7 +466,10 @@ impl Run {
     pub async fn commit(&mut self, attempt: AttemptNo, output: &Output) {
         if self.transcript.is_none() {
             self.body = None;
-            self.body_permit = None;
+            // What is kept for the next turn is still the request's bytes.
+            if self.memory.is_none() {
+                self.body_permit = None;
+            }
         }
         if !self.head_sent {
             self.head_sent = true;
@@ -428,6 +490,11 @@ impl Run {
         } else {
             OutcomeClass::Success
         };
+        if let Some(memory) = self.memory.take()
+            && let Some(remembered) = openai_responses::conversation::remember(&memory.request, &memory.answer)
+        {
+            memory.conversations.keep(remembered);
+        }
         self.ended = Some(End {
             class,
             status: Some(200),
@@ -441,7 +508,9 @@ impl Run {
         self.apply_effects();
         let attempts = self.summaries();
         let failure = &failed.failure;
+        let id = self.id.clone();
         let error = CallError {
+            id: &id,
             class: failure.class,
             timeout: failure.timeout,
             provider_status: failure.status,
@@ -451,7 +520,7 @@ impl Run {
             attempts: &attempts,
             named_target: self.route.direct,
         };
-        let status = errors::status(&error);
+        let status = server::error_status(self.dialect, &error);
         let shown = if self.head_sent { 200 } else { status };
         self.ended = Some(End {
             class: failure.class,
@@ -459,7 +528,9 @@ impl Run {
         });
         self.record();
         if self.head_sent {
-            return output.send(Part::Data(errors::event(&error).into())).await;
+            return output
+                .send(Part::Data(server::error_event(self.dialect, &error).into()))
+                .await;
         }
         let mut headers = self.headers(None);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -474,7 +545,9 @@ impl Run {
         }
         let head = parts(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), headers);
         output.send(Part::Head(Box::new(head))).await;
-        output.send(Part::Data(errors::body(&error).into())).await;
+        output
+            .send(Part::Data(server::error_body(self.dialect, &error).into()))
+            .await;
     }
 
     fn tell(&mut self, event: AttemptEvent, now: Now) {
@@ -516,6 +589,12 @@ impl Run {
             },
             now,
         );
+    }
+
+    fn note_answer(&mut self, answer: &Bytes) {
+        if let Some(memory) = &mut self.memory {
+            memory.answer = answer.clone();
+        }
     }
 
     fn held_bytes_max(&self) -> usize {

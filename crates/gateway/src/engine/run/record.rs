@@ -3,15 +3,27 @@
 use std::sync::atomic::Ordering;
 
 use policy::call::action::{self, AttemptKind};
+use policy::call::facts::CallFacts;
+use policy::cost::{Cost, cost, expected};
+use types::features::Features;
 use types::ids::AttemptNo;
 use types::outcome::{OutcomeClass, TimeoutKind};
 use types::time::Now;
 use types::usage::Usage;
-use wire::openai_chat::AttemptSummary;
+use wire::call_error::AttemptSummary;
 
 use crate::engine::run::head::join_dropped;
 use crate::engine::run::{End, Run};
+use crate::fleet::memory::lock;
+use crate::fleet::route::Target;
 use crate::telemetry::call_log::{self, AttemptLine, CallLine, millis, timestamp};
+use crate::upstream::attempt::Details;
+
+/// Bytes of a stream's frames for each token of content, and of a whole answer's: JSON around it included.
+const FRAME_BYTES: u64 = 180;
+const ANSWER_BYTES: u64 = 5;
+/// What counts in tokens otherwise than by characters.
+const MEDIA: Features = Features::VISION.with(Features::AUDIO).with(Features::DOCUMENTS);
 
 impl Run {
     pub(super) fn record_attempt(
@@ -47,6 +59,19 @@ impl Run {
             target.metrics.stream_failure(class);
         }
         let usage = track.details.usage;
+        let cost = cost_of(target, &self.facts, &track.details, class);
+        track.cost = cost;
+        if let Some(cost) = cost {
+            target.metrics.cost.inc_by(cost.nano.as_dollars());
+        }
+        // What media take says nothing of the characters beside them.
+        let of_text = !self.facts.features.intersects(MEDIA);
+        if let Some(usage) = usage.filter(|_| of_text && class == OutcomeClass::Success) {
+            let mut tokens = lock(&target.state.tokens);
+            if let Some(error) = tokens.observe(self.facts.prompt_chars, usage.input, now) {
+                target.metrics.token_error.observe(error);
+            }
+        }
         if let Some(usage) = usage {
             target.metrics.input_tokens.inc_by(usage.input);
             target.metrics.output_tokens.inc_by(usage.output);
@@ -78,6 +103,8 @@ impl Run {
                 first_token_ms: track.first_token.map(|t| millis(t.since(track.started.mono))),
                 input_tokens: usage.map(|u| u.input),
                 output_tokens: usage.map(|u| u.output),
+                cost_usd: cost.map(|c| c.nano.as_dollars()),
+                cost_estimated: cost.is_some_and(|c| c.estimated),
             },
         );
         // A good attempt's line goes with its call's, which follows at once; a failed one's does not wait for what comes next.
@@ -123,6 +150,11 @@ impl Run {
         }
         let target = last.map(|t| self.route.target(t.launch.target));
         let usage = self.tracks.iter().filter_map(|t| t.details.usage).fold(None, add_usage);
+        let costs = self.tracks.iter().filter_map(|t| t.cost);
+        let cost = costs.reduce(|sum, next| Cost {
+            nano: sum.nano + next.nano,
+            estimated: sum.estimated || next.estimated,
+        });
         let dropped = last.and_then(|t| join_dropped(&t.details.dropped));
         call_log::append(
             &mut self.lines,
@@ -143,10 +175,14 @@ impl Run {
                 fallback_reason: fallback,
                 latency_ms: millis(latency),
                 first_token_ms: self.first_content.map(|at| millis(at.since(self.started.mono))),
+                operation: self.operation,
+                dialect: self.dialect.name().as_str(),
                 stream: self.stream,
                 input_tokens: usage.map(|u| u.input),
                 output_tokens: usage.map(|u| u.output),
                 cached_tokens: usage.map(|u| u.cached_input),
+                cost_usd: cost.map(|c| c.nano.as_dollars()),
+                cost_estimated: cost.is_some_and(|c| c.estimated),
                 dropped: dropped.as_deref(),
             },
         );
@@ -164,6 +200,21 @@ impl Run {
     }
 }
 
+/// What an attempt cost, where its target has prices. A provider that answered and told no usage is charged by what was sent and
+/// came back, and the cost says so.
+pub(super) fn cost_of(target: &Target, call: &CallFacts, details: &Details, class: OutcomeClass) -> Option<Cost> {
+    let prices = target.prices.as_deref()?;
+    if let Some(usage) = &details.usage {
+        return Some(cost(usage, prices));
+    }
+    let answered = class == OutcomeClass::Success && details.answer_bytes > 0;
+    answered.then(|| {
+        let prompt = lock(&target.state.tokens).estimate(call.prompt_chars);
+        let bytes_per_token = if call.stream { FRAME_BYTES } else { ANSWER_BYTES };
+        expected(prompt, details.answer_bytes.div_ceil(bytes_per_token), prices)
+    })
+}
+
 fn kind_word(kind: AttemptKind) -> &'static str {
     match kind {
         AttemptKind::First => "first",
@@ -174,12 +225,5 @@ fn kind_word(kind: AttemptKind) -> &'static str {
 }
 
 fn add_usage(sum: Option<Usage>, usage: Usage) -> Option<Usage> {
-    let sum = sum.unwrap_or_default();
-    Some(Usage {
-        input: sum.input + usage.input,
-        output: sum.output + usage.output,
-        cached_input: sum.cached_input + usage.cached_input,
-        cache_write_input: sum.cache_write_input + usage.cache_write_input,
-        reasoning: sum.reasoning + usage.reasoning,
-    })
+    Some(sum.unwrap_or_default().plus(&usage))
 }
