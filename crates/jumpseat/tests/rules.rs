@@ -221,10 +221,17 @@ fn no_providers_name_stands_in_code_but_where_providers_are_known() {
             })
         })
     };
+    // Clouds are sections of a provider's configuration: kinds of hosting and of credentials, which any provider may have.
+    const CLOUDS: &[&str] = &[
+        "crates/gateway/src/config/credential.rs",
+        "crates/gateway/src/config/credentials.rs",
+        "crates/gateway/src/config/defaults.rs",
+        "crates/gateway/src/config/provider.rs",
+        "crates/gateway/src/upstream/credentials",
+    ];
     let found = found_in(&["types", "policy", "gateway", "jumpseat", "sim"], names_provider);
-    let elsewhere = |place: &String| {
-        !place.starts_with(DIALECT_WORDS) && !place.starts_with("crates/gateway/src/upstream/credentials")
-    };
+    let elsewhere =
+        |place: &String| !place.starts_with(DIALECT_WORDS) && !CLOUDS.iter().any(|cloud| place.starts_with(cloud));
     assert_kept(&found.into_iter().filter(elsewhere).collect::<Vec<_>>());
 }
 

@@ -8,24 +8,23 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Uri};
 use policy::route::TierTarget;
 use policy::target::DomainIx;
-use secrecy::SecretString;
 use types::dialect::DialectName;
-use types::ids::{CredentialId, FailureDomain, ProviderId, RouteName, TargetIx};
+use types::ids::{FailureDomain, ProviderId, RouteName, TargetIx};
 use wire::hosting::Hosting;
 
 use crate::config::Config;
-use crate::config::catalog::{Catalog, ProviderRow};
+use crate::config::catalog::Catalog;
 use crate::config::entries::Entries;
 use crate::config::env::Env;
 use crate::config::glob::Glob;
 use crate::config::nearest::did_you_mean;
-use crate::config::node::{Kind, Node};
+use crate::config::node::Node;
 use crate::config::notice::Notice;
 use crate::config::place::Place;
 use crate::config::provider::Provider;
 use crate::config::route::Route;
 use crate::config::secret::Secret;
-use crate::config::topology::{Credential, DIRECT, LeftOut, ProviderSpec, RouteSpec, TargetSpec, Topology};
+use crate::config::topology::{DIRECT, LeftOut, ProviderSpec, RouteSpec, TargetSpec, Topology};
 
 /// More of a kind than this are refused.
 const PROVIDERS_MAX: usize = 1_000;
@@ -72,23 +71,23 @@ pub fn assemble(
     topology
 }
 
-struct Assembly<'a> {
+pub(super) struct Assembly<'a> {
     config: &'a Config,
-    root: &'a Node,
-    env: &'a dyn Env,
+    pub(super) root: &'a Node,
+    pub(super) env: &'a dyn Env,
     errors: &'a mut Vec<Notice>,
     warnings: &'a mut Vec<Notice>,
 }
 
 impl Assembly<'_> {
-    fn error(&mut self, place: &Place, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn error(&mut self, place: &Place, message: impl Into<String>, help: Option<String>) {
         self.errors.push(Notice {
             help,
             ..self.root.notice(place, message)
         });
     }
 
-    fn warning(&mut self, place: &Place, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn warning(&mut self, place: &Place, message: impl Into<String>, help: Option<String>) {
         self.warnings.push(Notice {
             help,
             ..self.root.notice(place, message)
@@ -122,20 +121,23 @@ impl Assembly<'_> {
         let row = row_name.as_deref().and_then(|n| Catalog::shipped().provider(n));
         // A wrong preset is told already; what it would have filled in need not be.
         let told = provider.preset.is_some() && row.is_none();
-        let dialect = provider.dialect.or(row.map(|r| r.dialect)).unwrap_or_else(|| {
+        let cloud = self.cloud(provider, row, &place);
+        let row_dialect = row.map(|r| r.dialect);
+        let dialect = provider.dialect.or(cloud.dialect).or(row_dialect).unwrap_or_else(|| {
             self.missing(told, name, "dialect", "openai_chat", &place);
             DialectName::OpenaiChat
         });
         let base_url = provider
             .base_url
             .clone()
+            .or_else(|| cloud.base_url.clone())
             .or_else(|| row.and_then(|r| r.base_url.clone()))
             .unwrap_or_else(|| {
                 self.missing(told, name, "base_url", "\"https://…\"", &place);
                 "http://127.0.0.1".to_owned()
             });
-        let base_url = self.base_url(&base_url, dialect, &place.key("base_url"));
-        let (credentials, disabled) = self.credentials(name, provider, row, &place);
+        let base_url = self.base_url(&base_url, dialect, &cloud.hosting, &place.key("base_url"));
+        let (credentials, disabled) = self.credentials(name, provider, row, &cloud, &place);
         if let Some(reason) = &disabled {
             self.warning(&place, format!("disabled: {reason}"), None);
         }
@@ -166,7 +168,8 @@ impl Assembly<'_> {
             disabled,
             domain: DomainIx(domain_ix as u32),
             headers: self.headers(&provider.headers, &place.key("headers")),
-            hosting: Hosting::Native,
+            hosting: cloud.hosting,
+            env: self.env.kept(),
             tls_ca: provider.tls_ca.clone(),
             quirks: provider
                 .quirks
@@ -197,7 +200,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn missing(&mut self, told: bool, name: &str, key: &str, example: &str, place: &Place) {
+    pub(super) fn missing(&mut self, told: bool, name: &str, key: &str, example: &str, place: &Place) {
         if told {
             return;
         }
@@ -214,7 +217,7 @@ impl Assembly<'_> {
     }
 
     /// Checks an address and brings it to one form: no slash at the end.
-    fn base_url(&mut self, text: &str, dialect: DialectName, place: &Place) -> String {
+    fn base_url(&mut self, text: &str, dialect: DialectName, hosting: &Hosting, place: &Place) -> String {
         let trimmed = text.trim().trim_end_matches('/');
         let advice = "write it like \"https://api.example.com/v1\"".to_owned();
         let uri = trimmed.parse::<Uri>().ok();
@@ -233,7 +236,10 @@ impl Assembly<'_> {
         } else if uri.query().is_some() || trimmed.contains('#') {
             self.error(place, format!("`{text}` has a query or fragment"), Some(advice));
         } else {
-            self.version_in_path(trimmed, uri.path(), dialect, place);
+            if *hosting == Hosting::Native {
+                self.version_in_path(trimmed, uri.path(), dialect, place);
+            }
+            self.no_path(hosting, trimmed, uri.path(), place);
         }
         trimmed.to_owned()
     }
@@ -266,92 +272,6 @@ impl Assembly<'_> {
             | DialectName::BedrockConverse
             | DialectName::CohereChat
             | DialectName::OllamaChat => {}
-        }
-    }
-
-    /// The credentials, or why there are none.
-    fn credentials(
-        &mut self,
-        name: &str,
-        provider: &Provider,
-        row: Option<&ProviderRow>,
-        place: &Place,
-    ) -> (Vec<Credential>, Option<String>) {
-        let one = |secrets: Vec<Secret>| -> Vec<Credential> {
-            let number = |(n, s): (usize, Secret)| Credential {
-                id: CredentialId::from(format!("{name}#{}", n + 1)),
-                secret: s.to_secret(),
-            };
-            secrets.into_iter().enumerate().map(number).collect()
-        };
-        let none = || {
-            vec![Credential {
-                id: CredentialId::from(format!("{name}#1")),
-                secret: SecretString::from(""),
-            }]
-        };
-        let (key_place, keys_place) = (place.key("api_key"), place.key("api_keys"));
-        if self.root.at(&key_place).is_some() && self.root.at(&keys_place).is_some() {
-            self.error(
-                &keys_place,
-                "there is an `api_key` already",
-                Some("write one of the two".to_owned()),
-            );
-        }
-        for (at, secret) in self.written(provider, place) {
-            if HeaderValue::try_from(secret.expose()).is_err() {
-                self.error(&at, "a key cannot have line breaks or control characters", None);
-            }
-        }
-        if let Some(keys) = &provider.api_keys {
-            for (index, _) in keys.iter().enumerate().filter(|(_, k)| k.is_none()) {
-                let place = keys_place.index(index);
-                let what = self.unset(&place);
-                self.warning(&place, format!("left out: {what}"), None);
-            }
-            let set: Vec<Secret> = keys.iter().flatten().cloned().collect();
-            let disabled = set.is_empty().then(|| "none of its `api_keys` is set".to_owned());
-            return (one(set), disabled);
-        }
-        match &provider.api_key {
-            Some(key) => (one(vec![key.clone()]), None),
-            None if self.root.at(&key_place).is_some() => (Vec::new(), Some(self.unset(&key_place))),
-            None => match row {
-                Some(row) if !row.key.is_empty() && provider.base_url.is_some() && row.base_url.is_some() => {
-                    // The key of the environment is meant for the provider's own address, not for another one.
-                    self.warning(place, "no `api_key`: calls go without one", None);
-                    (none(), None)
-                }
-                Some(row) if !row.key.is_empty() => {
-                    let found = row
-                        .key
-                        .iter()
-                        .find_map(|var| self.env.var(var).filter(|v| !v.is_empty()));
-                    match found {
-                        Some(key) => (one(vec![Secret::new(key)]), None),
-                        None => (
-                            Vec::new(),
-                            Some(format!("environment variable `{}` is not set", row.key[0])),
-                        ),
-                    }
-                }
-                Some(_) | None => (none(), None),
-            },
-        }
-    }
-
-    fn written(&self, provider: &Provider, place: &Place) -> Vec<(Place, Secret)> {
-        let keys = provider.api_keys.iter().flatten().enumerate();
-        let keys = keys.filter_map(|(n, k)| Some((place.key("api_keys").index(n), k.clone()?)));
-        let key = provider.api_key.iter().map(|k| (place.key("api_key"), k.clone()));
-        keys.chain(key).collect()
-    }
-
-    fn unset(&self, place: &Place) -> String {
-        match self.root.at(place).map(|node| &node.kind) {
-            Some(Kind::Unset(what)) if what.starts_with("an empty") => "its key is empty".to_owned(),
-            Some(Kind::Unset(what)) => format!("{what} is not set"),
-            _ => "no key is written".to_owned(),
         }
     }
 

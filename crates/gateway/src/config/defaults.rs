@@ -36,7 +36,18 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "Provider",
         "api_keys",
-        "[\"${LOCAL_API_KEY}\", \"${file:/run/secrets/local}\"]",
+        "[\"${LOCAL_API_KEY}\", { file: /run/secrets/local }, { command: \"op read op://vault/local/key\", shell: false, timeout: 10s, refresh: 10m }, { entra: { tenant_id: our, client_id: gateway, client_secret: \"${AZURE_CLIENT_SECRET}\", token_file: /run/token, authority: \"https://login.microsoftonline.com\", scope: \"https://cognitiveservices.azure.com/.default\" } }, { service_account: /run/secrets/google.json }, { metadata: true }, { aws: { access_key_id: AKIA, secret_access_key: \"${AWS_SECRET_ACCESS_KEY}\", session_token: \"${AWS_SESSION_TOKEN}\" } }]",
+    ),
+    (
+        "Provider",
+        "azure",
+        "{ api_version: \"2024-10-21\", deployments: { gpt-4o: our-gpt-4o } }",
+    ),
+    ("Provider", "vertex", "{ project: our-project, location: us-east5 }"),
+    (
+        "Provider",
+        "aws",
+        "{ region: us-east-1, profile: work, role_arn: \"arn:aws:iam::123456789012:role/models\", external_id: ours }",
     ),
     ("Provider", "failure_domain", "our-rack"),
     ("Provider", "headers", "{ x-team: search }"),
@@ -295,7 +306,11 @@ mod tests {
                 Some(rest) => Some(format!("  {}\n", rest.strip_prefix(' ').unwrap_or(rest))),
                 None => Some(format!("{line}\n")),
             })
-            .filter(|line| !line.contains("api_keys:"))
+            .filter(|line| {
+                !["api_keys:", "azure:", "vertex:", "aws:"]
+                    .iter()
+                    .any(|key| line.trim_start().starts_with(key))
+            })
             .collect();
         let mut env = MapEnv::of([("LOCAL_API_KEY", "k"), ("OPENAI_API_KEY", "k")]);
         env.files.insert("/etc/ssl/our-ca.pem".into(), String::new());

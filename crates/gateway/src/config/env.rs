@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 /// A file named by `${file:…}` may be this long.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -12,6 +13,10 @@ pub trait Env {
     fn var(&self, name: &str) -> Option<String>;
     /// A file's whole text.
     fn file(&self, path: &str) -> io::Result<String>;
+    /// The same to be kept: credentials are read again long after the configuration was. A world that does not last has none.
+    fn kept(&self) -> Arc<dyn Env + Send + Sync> {
+        Arc::new(MapEnv::default())
+    }
     /// The day, `2026-11-21`, in UTC: models are turned off on a day.
     fn today(&self) -> String;
 }
@@ -30,6 +35,10 @@ impl Env for ProcessEnv {
             return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
         }
         std::fs::read_to_string(path)
+    }
+
+    fn kept(&self) -> Arc<dyn Env + Send + Sync> {
+        Arc::new(*self)
     }
 
     fn today(&self) -> String {
@@ -72,6 +81,10 @@ impl Env for MapEnv {
             .get(path)
             .cloned()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn kept(&self) -> Arc<dyn Env + Send + Sync> {
+        Arc::new(self.clone())
     }
 
     fn today(&self) -> String {

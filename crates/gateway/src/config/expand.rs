@@ -35,7 +35,8 @@ fn visit(node: &mut Node, place: &Place, credential: bool, env: &dyn Env, found:
         }
         Kind::Map(entries) => {
             for entry in entries {
-                let credential = matches!(entry.key.as_str(), "api_key" | "api_keys");
+                // What stands below a key (`entra: { client_secret: … }`) belongs to it.
+                let credential = credential || matches!(entry.key.as_str(), "api_key" | "api_keys");
                 visit(&mut entry.value, &place.key(&entry.key), credential, env, found);
             }
         }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use policy::route::TierPolicy;
-use secrecy::ExposeSecret;
 use types::features::Features;
 
 use crate::config::Config;
+use crate::config::credential::Source;
 use crate::config::nearest::did_you_mean;
 use crate::config::node::Node;
 use crate::config::notice::Notice;
@@ -204,7 +204,7 @@ fn model(
     let own = ["//127.", "//localhost", "//[::1]"]
         .iter()
         .any(|host| spec.base_url.contains(host));
-    let pays = !own && spec.credentials.iter().any(|c| !c.secret.expose_secret().is_empty());
+    let pays = !own && spec.credentials.iter().any(|c| c.source != Source::Nothing);
     if pays && known.is_none_or(|known| known.price.is_none()) {
         let message = format!("the price of `{name}` is unknown, so that its calls are not counted in money");
         let help = format!("write `providers.{provider}.models`: `{name}: {{ price: {{ input: 1.25, output: 10 }} }}`");

@@ -5,9 +5,12 @@
 
 pub mod admin;
 pub mod assemble;
+pub mod aws;
 pub mod breaker;
 pub mod catalog;
 pub mod checks;
+pub mod credential;
+pub mod credentials;
 pub mod decode;
 pub mod defaults;
 pub mod entries;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use policy::route::{BreakerPolicy, RestPolicy, RoutePolicy, TierTarget};
 use policy::target::{DomainIx, ProviderIx, TargetFacts};
-use secrecy::{ExposeSecret, SecretString};
 use types::dialect::DialectName;
 use types::ids::{CredentialId, FailureDomain, ModelName, ProviderId, RouteName, TargetId, TargetIx};
 use types::prices::Prices;
@@ -18,7 +17,9 @@ use wire::hosting::Hosting;
 use wire::quirks::Quirks;
 
 use crate::config::catalog::{Catalog, ProviderRow};
+use crate::config::credential::Source;
 use crate::config::entries::Entries;
+use crate::config::env::Env;
 use crate::config::glob::Glob;
 use crate::config::model::Model;
 use crate::config::nearest::nearest;
@@ -63,8 +64,8 @@ pub struct ProviderSpec {
     pub dialect: DialectName,
     /// As its own SDK takes it, without a slash at the end. An `http` or `https` URL.
     pub base_url: String,
-    /// What is shown to it, in the order they are tried. Never empty when enabled: a provider that needs no key has one with an
-    /// empty secret.
+    /// What is shown to it, in the order they are tried. Never empty when enabled: a provider that needs no key has one that
+    /// shows nothing.
     pub credentials: Vec<Credential>,
     /// What fails with it.
     pub domain: DomainIx,
@@ -76,6 +77,8 @@ pub struct ProviderSpec {
     pub disabled: Option<String>,
     /// How its dialect is served there.
     pub hosting: Hosting,
+    /// Where its credentials' files and variables are read again.
+    pub env: Arc<dyn Env + Send + Sync>,
     /// Certificates trusted besides the public ones.
     pub tls_ca: Option<PathBuf>,
     /// How its requests differ from those of its dialect.
@@ -91,8 +94,8 @@ pub struct ProviderSpec {
 pub struct Credential {
     /// Its name in logs and metrics: `openai#1`.
     pub id: CredentialId,
-    /// The secret; empty when none is shown.
-    pub secret: SecretString,
+    /// Where it comes from.
+    pub source: Source,
 }
 
 /// A route with the table its policy's [`TargetIx`] points into.
@@ -310,12 +313,8 @@ impl fmt::Debug for ProviderSpec {
 impl ProviderSpec {
     /// Whether nothing about it changed, so that its connections may be kept over a reload.
     pub fn same_as(&self, other: &ProviderSpec) -> bool {
-        let secrets = |spec: &ProviderSpec| -> Vec<String> {
-            spec.credentials
-                .iter()
-                .map(|c| c.secret.expose_secret().to_owned())
-                .collect()
-        };
+        let sources =
+            |spec: &ProviderSpec| -> Vec<Source> { spec.credentials.iter().map(|c| c.source.clone()).collect() };
         self.id == other.id
             && self.dialect == other.dialect
             && self.base_url == other.base_url
@@ -325,7 +324,7 @@ impl ProviderSpec {
             && self.hosting == other.hosting
             && self.tls_ca == other.tls_ca
             && self.quirks == other.quirks
-            && secrets(self) == secrets(other)
+            && sources(self) == sources(other)
     }
 
     /// What is known of one of its models; nothing of an unknown one.

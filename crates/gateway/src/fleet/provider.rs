@@ -1,23 +1,25 @@
-//! A provider made ready: its connections, its credentials as headers, its breaker.
+//! A provider made ready: its connections, what shows its credentials, its breaker.
 
 use std::sync::{Arc, Mutex};
 
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Uri};
+use http_body_util::Full;
 use policy::credential::CredentialCell;
 use policy::provider::ProviderCell;
+use policy::rest::Usable;
 use policy::route::{BreakerPolicy, RestPolicy};
 use policy::target::DomainIx;
-use secrecy::ExposeSecret;
 use types::dialect::DialectName;
 use types::ids::ProviderId;
-use types::time::Now;
+use types::time::{Now, UnixMillis};
 use wire::hosting::Hosting;
 use wire::quirks::Quirks;
 
 use crate::config::topology::ProviderSpec;
 use crate::fleet::memory::{Memory, lock};
 use crate::upstream::client::{UpstreamClient, base_headers};
+use crate::upstream::credentials::{Authorized, Signer};
 use crate::upstream::link::Dialer;
 
 /// A provider made ready.
@@ -41,7 +43,6 @@ pub struct Provider {
     /// Its breaker.
     pub cell: Arc<Mutex<ProviderCell>>,
     headers: HeaderMap,
-    credential_header: HeaderName,
 }
 
 /// A credential made ready.
@@ -50,7 +51,8 @@ pub struct Credential {
     pub name: String,
     /// Its rests.
     pub cell: Arc<Mutex<CredentialCell>>,
-    header: Option<HeaderValue>,
+    /// Shows it.
+    pub signer: Signer,
 }
 
 impl Provider {
@@ -62,24 +64,14 @@ impl Provider {
         breaker: &BreakerPolicy,
         rest: &RestPolicy,
     ) -> Provider {
-        let shown = wire::dialect::credential_header(spec.dialect);
+        let client = UpstreamClient::new(dialer);
         let credentials = spec
             .credentials
             .iter()
-            .map(|credential| {
-                let secret = credential.secret.expose_secret();
-                let header = HeaderValue::try_from(format!("{}{secret}", shown.prefix))
-                    .ok()
-                    .map(|mut value| {
-                        value.set_sensitive(true);
-                        value
-                    });
-                let header = header.filter(|_| !secret.is_empty());
-                Credential {
-                    name: credential.id.to_string(),
-                    cell: memory.credential(&spec.id, secret, rest),
-                    header,
-                }
+            .map(|credential| Credential {
+                name: credential.id.to_string(),
+                cell: memory.credential(&spec.id, &credential.source.identity(), rest),
+                signer: Signer::new(&credential.source, spec.dialect, &spec.hosting, &client, &spec.env),
             })
             .collect();
         Provider {
@@ -89,21 +81,41 @@ impl Provider {
             hosting: spec.hosting.clone(),
             quirks: spec.quirks.clone(),
             domain: spec.domain,
-            client: UpstreamClient::new(dialer),
+            client,
             credentials,
             cell: memory.provider(&spec.id, breaker),
-            headers: base_headers(wire::dialect::fixed_headers(spec.dialect), &spec.headers),
-            credential_header: HeaderName::from_static(shown.name),
+            headers: base_headers(spec.hosting.fixed_headers(spec.dialect), &spec.headers),
         }
     }
 
-    /// The headers of a request with one of the credentials.
-    pub fn headers(&self, credential: usize) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        if let Some(value) = self.credentials.get(credential).and_then(|c| c.header.clone()) {
-            headers.insert(self.credential_header.clone(), value);
+    /// The headers of every request, its credential apart.
+    pub fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    /// Shows one of the credentials in a request.
+    pub fn authorize(&self, credential: usize, request: Request<Full<Bytes>>, now: UnixMillis) -> Authorized {
+        self.credentials[credential].signer.authorize(request, now)
+    }
+
+    /// A credential that rests is tried again when its file has another key by now.
+    pub fn look_at_files(&self, now: Now) {
+        for credential in &self.credentials {
+            let rests = matches!(lock(&credential.cell).usable(now), Usable::No { .. });
+            if rests && credential.signer.changed() {
+                credential.signer.reread();
+                lock(&credential.cell).recovered();
+            }
         }
-        headers
+    }
+
+    /// The operator asked for a reload: files and commands are read anew, and what rested for its old key is tried again.
+    pub fn reread(&self) {
+        for credential in &self.credentials {
+            if credential.signer.reread() {
+                lock(&credential.cell).recovered();
+            }
+        }
     }
 
     /// `base_url` with a path behind it. `None` when the two make no URL, which a checked configuration never does.

@@ -63,6 +63,7 @@ impl Snapshot {
                 _ if !spec.enabled => None,
                 Some(unchanged) => {
                     unchanged.reconfigure(&topology.breaker, &topology.rest);
+                    unchanged.reread();
                     Some(unchanged)
                 }
                 None => {

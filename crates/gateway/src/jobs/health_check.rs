@@ -28,6 +28,7 @@ use crate::fleet::provider::{Credential, Provider};
 use crate::fleet::route::Route;
 use crate::fleet::snapshot::Snapshot;
 use crate::upstream::client::request;
+use crate::upstream::credentials::Authorized;
 
 /// Providers asked at the same time; further ones wait for a place.
 const ASKED_AT_ONCE: usize = 64;
@@ -43,24 +44,27 @@ pub async fn health_check(
     clock: &Clock,
 ) -> Result<(), Failure> {
     // A host without a light question is asked for a connection alone.
-    let path = dialect::health_path(provider.dialect).unwrap_or("/");
-    let Some(uri) = provider.uri(path) else {
+    let path = provider.hosting.health_path(provider.dialect);
+    let Some(uri) = provider.uri(path.as_deref().unwrap_or("/")) else {
         return Err(Failure::new(
             OutcomeClass::InvalidRequest,
             "the provider's base_url makes no URL",
         ));
     };
     let ask = async {
-        let sent = provider.client.send(
-            request(Method::GET, uri, provider.headers(credential), Bytes::new()),
-            false,
-        );
+        let question = request(Method::GET, uri, provider.headers(), Bytes::new());
+        let signed = match provider.authorize(credential, question, clock.now().wall) {
+            Authorized::Ready(signed) => *signed,
+            Authorized::Later(signed) => signed.await?,
+            Authorized::Failed(failure) => return Err(failure),
+        };
+        let sent = provider.client.send(signed.request, false);
         let response = sent.response.await.map_err(|error| {
             let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             Failure::new(OutcomeClass::Network, cause).with_scope(Scope::Provider)
         })?;
         let (parts, body) = response.into_parts();
-        if parts.status.is_success() || path == "/" {
+        if parts.status.is_success() || path.is_none() {
             return Ok(());
         }
         let body = Limited::new(body, ANSWER_BYTES_MAX)
@@ -98,6 +102,9 @@ pub async fn check_open_targets(snapshot: Arc<ArcSwap<Snapshot>>, clock: Clock) 
         let current = snapshot.load_full();
         let checks = &current.loaded.config.checks;
         let timeout = checks.timeout.min(checks.interval);
+        for provider in current.providers.iter().flatten() {
+            provider.look_at_files(clock.now());
+        }
         let sick = sick(&current, clock.now());
         let asked = sick
             .into_values()

@@ -62,6 +62,9 @@ pub struct CallLine<'a> {
     /// What translation left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<&'a str>,
+    /// What was asked for in words because the target lacks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<&'a str>,
 }
 
 /// A call that was refused before any route was looked at or tried.
@@ -128,6 +131,9 @@ pub struct AttemptLine<'a> {
     /// The provider told no usage, or a kind of token has no price of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cost_estimated: bool,
+    /// What was asked for in words because the target lacks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<&'a str>,
 }
 
 static MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));

@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use types::features::Features;
 use types::outcome::OutcomeClass;
 
 /// Seconds: from a fast cache hit to a long reasoning answer (the GenAI conventions' advice, a little finer).
@@ -57,6 +58,12 @@ struct TargetLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetFeature {
+    target: String,
+    feature: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TargetModel {
     target: String,
     gen_ai_provider_name: String,
@@ -87,6 +94,7 @@ pub struct Metrics {
     retries: Family<TargetOutcome, Counter>,
     stream_failures: Family<TargetOutcome, Counter>,
     malformed: Family<TargetLabel, Counter>,
+    degraded: Family<TargetFeature, Counter>,
     operation_duration: Family<TargetModel, Histogram, fn() -> Histogram>,
     first_token: Family<TargetModel, Histogram, fn() -> Histogram>,
     tokens: Family<TargetTokens, Counter>,
@@ -135,6 +143,7 @@ impl Metrics {
             retries: Family::default(),
             stream_failures: Family::default(),
             malformed: Family::default(),
+            degraded: Family::default(),
             operation_duration: Family::new_with_constructor(durations),
             first_token: Family::new_with_constructor(durations),
             tokens: Family::default(),
@@ -188,6 +197,11 @@ impl Metrics {
             "jumpseat_malformed_chunks",
             "Stream events dropped because they were broken",
             m.malformed.clone(),
+        );
+        r.register(
+            "jumpseat_degraded_attempts",
+            "Attempts that asked in words for what the target lacks, by target and feature",
+            m.degraded.clone(),
         );
         r.register_with_unit(
             "gen_ai_client_operation_duration",
@@ -314,6 +328,7 @@ impl Metrics {
             stream_failures: self.stream_failures.clone(),
             health_checks: self.health_checks.clone(),
             malformed: self.malformed.get_or_create_owned(&label),
+            degraded: self.degraded.clone(),
             duration: self.operation_duration.get_or_create_owned(&model),
             first_token: self.first_token.get_or_create_owned(&model),
             input_tokens: tokens("input"),
@@ -414,6 +429,7 @@ pub struct TargetMetrics {
     retries: Family<TargetOutcome, Counter>,
     stream_failures: Family<TargetOutcome, Counter>,
     health_checks: Family<TargetOutcome, Counter>,
+    degraded: Family<TargetFeature, Counter>,
     /// Broken stream events dropped.
     pub malformed: Counter,
     /// Duration of its answered attempts.
@@ -447,6 +463,14 @@ impl TargetMetrics {
     /// Counts a retry at the same target, by what failed before.
     pub fn retry(&self, reason: OutcomeClass) {
         self.retries.get_or_create(&self.labels(reason)).inc();
+    }
+
+    /// Counts an attempt that asks in words for what the target lacks.
+    pub fn degraded(&self, missing: Features) {
+        for feature in missing.words() {
+            let target = self.target.clone();
+            self.degraded.get_or_create(&TargetFeature { target, feature }).inc();
+        }
     }
 
     /// Counts a stream that broke after the commit.

@@ -8,6 +8,7 @@ use types::dialect::{DialectName, IngressDialect};
 use types::embedding::EmbeddingEncoding;
 use types::outcome::{Failure, OutcomeClass};
 use types::usage::Usage;
+use wire::degrade::{Contract, Malformed};
 use wire::opaque::Endpoint;
 use wire::response::{EncoderOptions, RawAnswer};
 use wire::{dialect, embeddings, server};
@@ -24,6 +25,8 @@ pub enum AnswerReader {
         ingress: IngressDialect,
         /// Who the answer says it is.
         identity: EncoderOptions,
+        /// What it is held to.
+        contract: Option<Box<Contract>>,
     },
     /// A number of tokens.
     Count {
@@ -65,9 +68,18 @@ pub struct Answer {
     pub filtered: bool,
 }
 
+/// An answer that was not as asked.
+#[derive(Debug, Default)]
+pub struct Rejected {
+    /// What the model said, and why it is not as asked.
+    pub malformed: Option<Malformed>,
+    /// What it took.
+    pub usage: Option<Usage>,
+}
+
 impl AnswerReader {
-    /// Reads a 2xx body; what is no answer is a failure.
-    pub fn read(&self, raw: RawAnswer<'_>, body: Bytes) -> Result<Answer, Failure> {
+    /// Reads a 2xx body; what is no answer is a failure, and so is an answer that is not as asked: `rejected` tells of it.
+    pub fn read(&self, raw: RawAnswer<'_>, body: Bytes, rejected: &mut Rejected) -> Result<Answer, Failure> {
         match self {
             AnswerReader::Pass(ingress) => server::inspect_answer(*ingress, raw).map(|facts| Answer {
                 body,
@@ -79,15 +91,25 @@ impl AnswerReader {
                 upstream,
                 ingress,
                 identity,
-            } => dialect::decode_answer(*upstream, raw).map(|answer| {
+                contract,
+            } => {
+                let answer = dialect::decode_answer(*upstream, raw)?;
+                let answer = match contract {
+                    Some(contract) => {
+                        rejected.usage = answer.usage;
+                        let restored = contract.restore(answer);
+                        restored.map_err(|why| not_as_asked(why, &mut rejected.malformed))?
+                    }
+                    None => answer,
+                };
                 let filtered = |c: &types::answer::Choice| c.finish == Some(FinishReason::ContentFilter);
-                Answer {
+                Ok(Answer {
                     usage: answer.usage,
                     filtered: answer.choices.iter().any(filtered),
                     body: server::encode_answer(*ingress, &answer, identity).into(),
                     content_type: None,
-                }
-            }),
+                })
+            }
             AnswerReader::Count {
                 upstream,
                 ingress,
@@ -121,6 +143,18 @@ impl AnswerReader {
         }
     }
 
+    /// Gives the answer only when it is as asked.
+    pub fn hold_to(&mut self, to: Contract) {
+        match self {
+            AnswerReader::Translate { contract, .. } => *contract = Some(Box::new(to)),
+            AnswerReader::Pass(_)
+            | AnswerReader::Count { .. }
+            | AnswerReader::PassEmbedding
+            | AnswerReader::Embedding { .. }
+            | AnswerReader::Opaque { .. } => {}
+        }
+    }
+
     /// Classifies what is no 2xx answer.
     pub fn classify(&self, upstream: DialectName, raw: RawAnswer<'_>) -> Failure {
         let failure = dialect::classify(upstream, raw);
@@ -140,6 +174,13 @@ impl AnswerReader {
             | AnswerReader::Embedding { .. } => failure,
         }
     }
+}
+
+/// The failure of an answer that is not what was asked for; what the model said goes to `told`.
+pub fn not_as_asked(malformed: Malformed, told: &mut Option<Malformed>) -> Failure {
+    let message = format!("the model's answer is not of the form asked for: {}", malformed.why);
+    *told = Some(malformed);
+    Failure::new(OutcomeClass::MalformedOutput, message)
 }
 
 fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {

@@ -20,15 +20,17 @@ use types::ids::AttemptNo;
 use types::outcome::{Failure, Headroom, OutcomeClass, Scope};
 use types::time::UnixMillis;
 use types::usage::Usage;
+use wire::degrade::{Contract, Malformed};
 use wire::dialect;
 use wire::request::Dropped;
 use wire::response::RawAnswer;
 
-use crate::upstream::answer::{Answer, AnswerReader};
+use crate::upstream::answer::{Answer, AnswerReader, Rejected};
 use crate::upstream::client::{CaptureConnection, Sent, answer_began, connection_was_reused};
 use crate::upstream::fetch::{FetchError, Fetched, Fetcher};
 use crate::upstream::order::{Order, Outgoing};
 use crate::upstream::reader::{Ending, Reader};
+use crate::upstream::sign_in::{Began, SignIn};
 
 /// An error's body is read to this length; the rest is not needed to classify it.
 const ERROR_BODY_MAX: usize = 256 * 1024;
@@ -96,14 +98,18 @@ pub struct Attempt {
     dialect: DialectName,
     stream: bool,
     state: State,
+    sign_in: Option<Box<SignIn>>,
     ready: VecDeque<Progress>,
     reader: Reader,
     answer_reader: AnswerReader,
+    rejected: Rejected,
     content_bytes: u64,
     received: UnixMillis,
 }
 
 enum State {
+    /// Its credential is being fetched.
+    SigningIn,
     Fetching(BoxFuture<'static, Result<Vec<Fetched>, FetchError>>),
     Sending {
         sent: Sent,
@@ -132,20 +138,27 @@ impl Attempt {
             dialect: order.target.provider.dialect,
             stream: order.body.head.stream,
             state: State::Over { body: None },
+            sign_in: None,
             ready: VecDeque::new(),
             received: order.wall,
             reader: order.reader(),
             answer_reader: order.answer_reader(),
+            rejected: Rejected::default(),
             content_bytes: 0,
         });
         match order.write()? {
             Outgoing::Request(written) => {
+                if let Some(contract) = order.contract(&written.dropped) {
+                    attempt.hold_to(contract);
+                }
                 attempt.details.dropped = written.dropped;
-                let client = &order.target.provider.client;
-                attempt.state = State::Sending {
-                    sent: client.send(written.request, order.launch.fresh_connection),
-                    connected_told: false,
-                };
+                match SignIn::begin(order, written.request) {
+                    Began::Sent(sent) => attempt.sending(sent),
+                    Began::SigningIn(sign_in) => {
+                        attempt.sign_in = Some(sign_in);
+                        attempt.state = State::SigningIn;
+                    }
+                }
             }
             Outgoing::Fetch(urls) => {
                 // No connection to the provider is missing meanwhile.
@@ -173,6 +186,16 @@ impl Attempt {
                 return progress;
             }
             match &mut self.state {
+                State::SigningIn => {
+                    let signed = match &mut self.sign_in {
+                        Some(sign_in) => sign_in.signed().await,
+                        None => std::future::pending().await,
+                    };
+                    match signed {
+                        Ok(sent) => self.sending(sent),
+                        Err(failure) => self.fail(failure),
+                    }
+                }
                 State::Fetching(fetch) => match fetch.await {
                     Ok(fetched) => {
                         self.over(None);
@@ -250,10 +273,24 @@ impl Attempt {
         let _ = tokio::time::timeout(DRAIN_MAX, rest).await;
     }
 
+    /// Takes what was said by an answer that was not as asked, and why it was not.
+    pub fn take_malformed(&mut self) -> Option<Malformed> {
+        let whole = self.rejected.malformed.take();
+        whole.or_else(|| self.reader.take_malformed())
+    }
+
+    fn hold_to(&mut self, contract: Contract) {
+        if self.stream {
+            self.reader.hold_to(contract);
+        } else {
+            self.answer_reader.hold_to(contract);
+        }
+    }
+
     /// What is known of it so far.
     pub fn details(&self) -> Details {
         let mut details = self.details.clone();
-        details.usage = details.usage.or(self.reader.usage());
+        details.usage = details.usage.or(self.reader.usage()).or(self.rejected.usage);
         details.answer_bytes = details.answer_bytes.max(self.content_bytes);
         details.malformed = self.reader.malformed();
         details.filtered |= self.reader.filtered();
@@ -265,6 +302,11 @@ impl Attempt {
         self.details.filtered || self.reader.filtered()
     }
 
+    fn sending(&mut self, sent: Sent) {
+        let connected_told = false;
+        self.state = State::Sending { sent, connected_told };
+    }
+
     fn begin(&mut self, response: Response<Incoming>) {
         if let State::Sending { sent, .. } = &self.state {
             answer_began(&sent.connection);
@@ -273,6 +315,8 @@ impl Attempt {
         self.details.status = Some(parts.status.as_u16());
         self.details.headroom = dialect::headroom(&parts.headers, self.received);
         if parts.status.is_success() {
+            // The request is not needed again.
+            self.sign_in = None;
             self.ready
                 .push_back(Progress::Event(AttemptEvent::Headers { attempt: self.no }));
         }
@@ -304,6 +348,10 @@ impl Attempt {
         };
         if !status.is_success() {
             let failure = self.answer_reader.classify(self.dialect, raw);
+            if self.sign_in.as_mut().is_some_and(|sign_in| sign_in.again(&failure)) {
+                self.state = State::SigningIn;
+                return;
+            }
             return self.fail(failure);
         }
         if over_limit {
@@ -320,7 +368,7 @@ impl Attempt {
             };
             return self.fail(failure);
         }
-        let answer = self.answer_reader.read(raw, body.clone());
+        let answer = self.answer_reader.read(raw, body.clone(), &mut self.rejected);
         match answer {
             Ok(answer) => {
                 self.details.filtered = answer.filtered;
@@ -393,9 +441,11 @@ impl Attempt {
     fn end_stream(&mut self) {
         match std::mem::replace(&mut self.state, State::Over { body: None }) {
             State::Streaming { body } => self.over(Some(body)),
-            State::Fetching(_) | State::Sending { .. } | State::Collecting { .. } | State::Over { .. } => {
-                self.over(None);
-            }
+            State::Fetching(_)
+            | State::SigningIn
+            | State::Sending { .. }
+            | State::Collecting { .. }
+            | State::Over { .. } => self.over(None),
         }
     }
 

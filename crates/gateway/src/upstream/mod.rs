@@ -3,7 +3,9 @@
 pub mod answer;
 pub mod attempt;
 pub mod client;
+pub mod credentials;
 pub mod fetch;
 pub mod link;
 pub mod order;
 pub mod reader;
+pub mod sign_in;

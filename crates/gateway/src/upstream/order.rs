@@ -13,13 +13,15 @@ use policy::call::action::Launch;
 use policy::call::event::AttemptEvent;
 use types::chat::ChatRequest;
 use types::dialect::{DialectName, Operation};
+use types::features::Features;
 use types::ids::AttemptNo;
 use types::outcome::{Failure, OutcomeClass};
 use types::time::UnixMillis;
+use wire::degrade::{Contract, Malformed};
 use wire::opaque::OpaqueRequest;
 use wire::request::{BadRequest, Dropped, Encoded, UNTRANSLATABLE, Unsupported, UpstreamModel};
 use wire::response::EncoderOptions;
-use wire::{dialect, embeddings, quirks, server};
+use wire::{degrade, dialect, embeddings, quirks, server};
 
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::resume::Continuation;
@@ -38,6 +40,8 @@ pub struct Order<'a> {
     pub body: &'a RequestBody,
     /// What is to be continued, when it is.
     pub continuation: Option<Continuation<'a>>,
+    /// What was wrong with this target's last answer, when it is asked once more.
+    pub repair: Option<&'a Malformed>,
     /// Keep an account of what is said: the route resumes broken streams.
     pub resumable: bool,
     /// Who the answer says it is, where its provider does not say.
@@ -50,7 +54,7 @@ pub struct Order<'a> {
 
 /// A request ready to go, and what it left out.
 pub struct Written {
-    /// With the target's credential.
+    /// Its credential is still to be shown.
     pub request: Request<Full<Bytes>>,
     /// For `x-jumpseat-dropped`.
     pub dropped: Vec<Dropped>,
@@ -76,7 +80,11 @@ impl Order<'_> {
         let upstream = self.dialect();
         self.continuation.is_none()
             && match &self.body.ask {
-                Ask::Generate | Ask::CountTokens => upstream == self.body.dialect.name() && !self.body.must_translate(),
+                Ask::Generate | Ask::CountTokens => {
+                    upstream == self.body.dialect.name()
+                        && self.launch.degraded.is_empty()
+                        && !self.body.must_translate()
+                }
                 Ask::Embed => upstream == DialectName::OpenaiChat,
                 Ask::Opaque(_) => true,
             }
@@ -90,7 +98,7 @@ impl Order<'_> {
 
     fn try_write(&self) -> Result<Outgoing, Unwritten> {
         let (target, body) = (self.target, self.body);
-        let mut headers: HeaderMap = target.provider.headers(self.launch.credential.0 as usize);
+        let mut headers: HeaderMap = target.provider.headers();
         let (method, uri) = match &body.ask {
             Ask::Opaque(opaque) => (opaque.method.clone(), self.opaque_uri(opaque)?),
             Ask::Generate if body.head.stream => (Method::POST, target.stream_uri.clone()),
@@ -130,7 +138,9 @@ impl Order<'_> {
         };
         let bytes = match &body.ask {
             Ask::Opaque(_) => bytes,
-            Ask::Generate | Ask::CountTokens | Ask::Embed => target.provider.hosting.fit(self.dialect(), bytes),
+            Ask::Generate => self.fit(Operation::Generate, bytes),
+            Ask::CountTokens => self.fit(Operation::CountTokens, bytes),
+            Ask::Embed => self.fit(Operation::Embed, bytes),
         };
         let asks_chat = matches!(body.ask, Ask::Generate) && self.dialect() == DialectName::OpenaiChat;
         let (bytes, dropped) = if asks_chat {
@@ -143,6 +153,10 @@ impl Order<'_> {
             request: request(method, uri, headers, bytes),
             dropped,
         })))
+    }
+
+    fn fit(&self, operation: Operation, bytes: Bytes) -> Bytes {
+        self.target.provider.hosting.fit(self.dialect(), operation, bytes)
     }
 
     /// The client's bytes with the target's model.
@@ -204,7 +218,16 @@ impl Order<'_> {
                 return Err(Unwritten::Unsupported(message, None));
             }
         }
-        let uri = self.target.provider.uri(&opaque.path);
+        let provider = &self.target.provider;
+        let model = match self.body.head.model.as_str() {
+            "" => "",
+            _ => self.target.facts.id.model(),
+        };
+        let Some(path) = provider.hosting.opaque_path(&opaque.path, model) else {
+            let message = format!("`{}` is not served there", opaque.path);
+            return Err(Unwritten::Unsupported(message, None));
+        };
+        let uri = provider.uri(&path);
         uri.ok_or_else(|| Unwritten::Bad(format!("`{}` makes no URL", opaque.path), None))
     }
 
@@ -216,21 +239,32 @@ impl Order<'_> {
         };
         let encoded = match &self.body.ask {
             Ask::Generate => {
-                let request = self.conversation()?;
-                match &self.continuation {
-                    Some(continuation) => {
-                        let mut request = continuation.request(&request);
-                        // The usage of a continued stream is asked for whether the client did or not: it is accounted.
-                        request.include_usage = true;
-                        dialect::encode_request(self.dialect(), &request, upstream)
-                    }
-                    None => dialect::encode_request(self.dialect(), &request, upstream),
+                let mut request = self.asked()?;
+                if let Some(continuation) = &self.continuation {
+                    request = Cow::Owned(continuation.request(&request));
                 }
+                if let Some(malformed) = self.repair {
+                    degrade::repair(request.to_mut(), malformed);
+                }
+                if self.continuation.is_some() || !self.launch.degraded.is_empty() {
+                    // The usage of a stream that cannot pass through is asked for whether the client did or not: it is
+                    // accounted.
+                    request.to_mut().include_usage = true;
+                }
+                // Agents ask every model for as much as the largest gives.
+                let over = |asks: &u64| self.target.facts.max_output.filter(|has| asks > has);
+                let lowered = request.max_output_tokens.as_ref().and_then(over);
+                if lowered.is_some() {
+                    request.to_mut().max_output_tokens = lowered;
+                }
+                dialect::encode_request(self.dialect(), &request, upstream).map(|mut encoded| {
+                    encoded
+                        .dropped
+                        .extend(lowered.map(|_| Dropped("max_tokens".to_owned())));
+                    encoded
+                })
             }
-            Ask::CountTokens => {
-                let request = self.body.neutral().map_err(Unwritten::from_reading)?;
-                dialect::encode_count_request(self.dialect(), request, upstream)
-            }
+            Ask::CountTokens => dialect::encode_count_request(self.dialect(), &*self.asked()?, upstream),
             Ask::Embed => {
                 let request = self.body.embedding().map_err(Unwritten::from_reading)?;
                 embeddings::encode_request(self.dialect(), request, upstream)
@@ -243,6 +277,30 @@ impl Order<'_> {
         encoded.map_err(Unwritten::from_encoding)
     }
 
+    /// The conversation, with what the target lacks asked for in words.
+    fn asked(&self) -> Result<Cow<'_, ChatRequest>, Unwritten> {
+        let request = self.conversation()?;
+        Ok(match self.launch.degraded {
+            Features::NONE => request,
+            missing => Cow::Owned(degrade::in_words(&request, missing)),
+        })
+    }
+
+    /// What the answer is held to, when its target does not promise it. `dropped` is what was left out of the request.
+    pub fn contract(&self, dropped: &[Dropped]) -> Option<Contract> {
+        let Ask::Generate = self.body.ask else { return None };
+        if self.passes_through() {
+            return None;
+        }
+        let request = self.body.neutral().ok()?;
+        match self.launch.degraded {
+            // A stream that is shown as it comes cannot be taken back.
+            Features::NONE if self.body.head.stream => None,
+            Features::NONE => Contract::unenforced(request, dropped),
+            missing => Some(Contract::in_words(request, missing)),
+        }
+    }
+
     /// What reads a whole answer.
     pub fn answer_reader(&self) -> AnswerReader {
         let (ingress, upstream) = (self.body.dialect, self.dialect());
@@ -252,6 +310,7 @@ impl Order<'_> {
                 upstream,
                 ingress,
                 identity: self.identity.clone(),
+                contract: None,
             },
             (Ask::CountTokens, pass) => AnswerReader::Count {
                 upstream,

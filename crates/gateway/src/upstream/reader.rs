@@ -7,13 +7,19 @@ use bytes::Bytes;
 use types::answer::FinishReason;
 use types::dialect::{DialectName, IngressDialect};
 use types::event::StreamEvent;
-use types::outcome::Failure;
+use types::outcome::{Failure, OutcomeClass};
 use types::usage::Usage;
+use wire::degrade::{Contract, Malformed};
 use wire::framing::pass::{Pass, Passed};
 use wire::response::{Decode, Encode, EncoderOptions};
+use wire::whole::{self, Collector};
 use wire::{dialect, server};
 
 use crate::engine::resume::{Continuation, Joiner};
+use crate::upstream::answer::not_as_asked;
+
+/// An answer that must be whole before it is shown, and is longer than this, is `bad_response`.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Reads a stream.
 pub enum Reader {
@@ -35,10 +41,19 @@ pub struct Translation {
     decoder: Box<dyn Decode + Send>,
     encoder: Box<dyn Encode + Send>,
     joiner: Option<Joiner>,
+    /// What the answer is held to, once it is whole. Nothing of it is shown before.
+    held: Option<Box<Held>>,
     /// Keep an account of what is said.
     tell: bool,
     usage: Option<Usage>,
     filtered: bool,
+}
+
+/// An answer that is kept until it is whole.
+struct Held {
+    contract: Contract,
+    collector: Collector,
+    malformed: Option<Malformed>,
 }
 
 /// What a reader has for the client.
@@ -99,10 +114,33 @@ impl Reader {
             decoder,
             encoder,
             joiner,
+            held: None,
             tell,
             usage: None,
             filtered: false,
         }))
+    }
+
+    /// Keeps the answer until it is whole, and gives it only when it is as asked.
+    pub fn hold_to(&mut self, contract: Contract) {
+        match self {
+            Reader::Whole | Reader::Pass { .. } => {}
+            Reader::Translate(translation) => {
+                translation.held = Some(Box::new(Held {
+                    contract,
+                    collector: Collector::default(),
+                    malformed: None,
+                }));
+            }
+        }
+    }
+
+    /// What was said by an answer that was not as asked.
+    pub fn take_malformed(&mut self) -> Option<Malformed> {
+        match self {
+            Reader::Whole | Reader::Pass { .. } => None,
+            Reader::Translate(translation) => translation.held.as_mut()?.malformed.take(),
+        }
     }
 
     /// Takes in bytes; what they say is added to `said` when an account is kept.
@@ -189,12 +227,16 @@ impl Reader {
 impl Translation {
     /// Encodes everything the decoder has into one piece, so that what came together goes on together.
     fn translate(&mut self, said: &mut Vec<StreamEvent>) -> Option<Piece> {
+        if self.held.is_some() {
+            return self.hold();
+        }
         let (mut out, mut content) = (Vec::new(), 0u64);
         let mut ending = None;
         let Translation {
             decoder,
             encoder,
             joiner,
+            held: _,
             tell,
             usage,
             filtered,
@@ -238,5 +280,70 @@ impl Translation {
         }
         let bytes = (!out.is_empty()).then(|| (Bytes::from(out), content));
         (bytes.is_some() || ending.is_some()).then_some(Piece { bytes, ending })
+    }
+
+    /// Takes in everything the decoder has. There is something for the client only at the end; until then it is told how much
+    /// content has come, so that the stream's clocks run.
+    fn hold(&mut self) -> Option<Piece> {
+        let held = self.held.as_mut()?;
+        let mut content = 0;
+        while let Some(event) = self.decoder.poll() {
+            let before = held.collector.bytes();
+            match &event {
+                StreamEvent::Error(failure) => return Some(Piece::failed(failure.clone())),
+                StreamEvent::End => {
+                    let answer = std::mem::take(&mut held.collector).into_answer();
+                    return Some(match held.contract.restore(answer) {
+                        Ok(answer) => self.show(&whole::events(&answer)),
+                        Err(malformed) => Piece::failed(not_as_asked(malformed, &mut held.malformed)),
+                    });
+                }
+                StreamEvent::Usage(told) => self.usage = Some(*told),
+                StreamEvent::Finish { reason, .. } => self.filtered |= *reason == FinishReason::ContentFilter,
+                StreamEvent::Start { .. }
+                | StreamEvent::Text { .. }
+                | StreamEvent::Refusal { .. }
+                | StreamEvent::Reasoning { .. }
+                | StreamEvent::ReasoningSignature { .. }
+                | StreamEvent::ToolCallStart { .. }
+                | StreamEvent::ToolCallArguments { .. }
+                | StreamEvent::Ping => {}
+            }
+            held.collector.take(&event);
+            if event.is_content() {
+                content += (held.collector.bytes() - before).max(1) as u64;
+            }
+            if held.collector.bytes() > HELD_BYTES_MAX {
+                let message = format!("the answer is longer than {HELD_BYTES_MAX} bytes");
+                return Some(Piece::failed(Failure::new(OutcomeClass::BadResponse, message)));
+            }
+        }
+        (content > 0).then(|| Piece {
+            bytes: Some((Bytes::new(), content)),
+            ending: None,
+        })
+    }
+
+    /// A whole answer in the client's dialect.
+    fn show(&mut self, events: &[StreamEvent]) -> Piece {
+        let (mut out, mut end) = (Vec::new(), Vec::new());
+        for event in events {
+            let frames = if *event == StreamEvent::End { &mut end } else { &mut out };
+            self.encoder.encode(event, frames);
+        }
+        let content = out.len() as u64;
+        Piece {
+            bytes: Some((Bytes::from(out), content)),
+            ending: Some(Ending::End(end.into())),
+        }
+    }
+}
+
+impl Piece {
+    fn failed(failure: Failure) -> Piece {
+        Piece {
+            bytes: None,
+            ending: Some(Ending::Fail(failure)),
+        }
     }
 }

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use jumpseat_gateway::app::{App, Setup};
 use jumpseat_gateway::clock::Clock;
 use jumpseat_gateway::config;
-use jumpseat_gateway::config::env::MapEnv;
+use jumpseat_gateway::config::env::{Env, MapEnv, ProcessEnv};
 use jumpseat_gateway::jobs::health_check::check_open_targets;
 use jumpseat_gateway::upstream::link::{Dialer, MemoryHosts};
 use serde_json::{Value, json};
@@ -81,6 +81,25 @@ impl House {
 
     /// The same with the configuration in a file, which [`App::reload`] reads again.
     pub fn with_file(names: &[&'static str], yaml: &str, path: Option<PathBuf>) -> House {
+        House::build(names, yaml, path, Arc::new(MapEnv::default()))
+    }
+
+    /// The same with an environment of its own.
+    pub fn in_env(names: &[&'static str], yaml: &str, env: MapEnv) -> House {
+        House::build(names, yaml, None, Arc::new(env))
+    }
+
+    /// The same with the environment and files of this process.
+    pub fn in_process(names: &[&'static str], yaml: &str) -> House {
+        House::build(names, yaml, None, Arc::new(ProcessEnv))
+    }
+
+    /// The same with the configuration in a file too.
+    pub fn in_process_with_file(names: &[&'static str], yaml: &str, path: PathBuf) -> House {
+        House::build(names, yaml, Some(path), Arc::new(ProcessEnv))
+    }
+
+    fn build(names: &[&'static str], yaml: &str, path: Option<PathBuf>, env: Arc<dyn Env + Send + Sync>) -> House {
         let fakes: BTreeMap<&'static str, Fake> = names
             .iter()
             .enumerate()
@@ -98,14 +117,13 @@ impl House {
             })
             .collect();
         let hosts: MemoryHosts = Arc::new(hosts);
-        let env = MapEnv::default();
-        let loaded = config::load(yaml, &env).unwrap_or_else(|errors| panic!("{errors}"));
+        let loaded = config::load(yaml, &*env).unwrap_or_else(|errors| panic!("{errors}"));
         let log = Sink::default();
         let clock = Clock::starting_at(WALL);
         let app = App::build(Setup {
             loaded,
             path,
-            env: Arc::new(env),
+            env,
             dialer: Dialer::Memory(hosts),
             clock,
             log_sink: Some(Box::new(log.clone())),

@@ -8,6 +8,7 @@ mod anthropic_server;
 mod bedrock_converse;
 mod cohere_chat;
 mod cross;
+mod degrade;
 mod embeddings;
 mod gemini;
 mod gemini_server;

@@ -4,6 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use types::dialect::IngressDialect;
+use types::features::Features;
 use types::ids::AttemptNo;
 use types::outcome::OutcomeClass;
 use wire::request::Dropped;
@@ -53,6 +54,9 @@ impl Run {
             if let Some(tier) = target.facts.model_tier {
                 set("x-jumpseat-model-tier", tier.as_str());
             }
+            if let Some(degraded) = join_features(track.degraded) {
+                set("x-jumpseat-degraded", &degraded);
+            }
             let dropped = match self.attempt.as_ref().filter(|a| a.no == track.launch.attempt) {
                 Some(running) => join_dropped(&running.details.dropped),
                 None => join_dropped(&track.details.dropped),
@@ -86,6 +90,11 @@ pub(super) fn parts(status: StatusCode, headers: HeaderMap) -> Parts {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response.into_parts().0
+}
+
+/// What was asked for in words, as `x-jumpseat-degraded` says it.
+pub(super) fn join_features(degraded: Features) -> Option<String> {
+    (!degraded.is_empty()).then(|| degraded.words().collect::<Vec<_>>().join(", "))
 }
 
 /// What translation left out, as `x-jumpseat-dropped` says it.

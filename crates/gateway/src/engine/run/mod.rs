@@ -24,12 +24,14 @@ use tokio::sync::futures::OwnedNotified;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 use types::dialect::IngressDialect;
-use types::ids::AttemptNo;
+use types::features::Features;
+use types::ids::{AttemptNo, TargetIx};
 use types::outcome::{Failure, OutcomeClass};
 use types::time::{Mono, Now};
 use wire::call_error::CallError;
+use wire::degrade::Malformed;
 use wire::response::{EncoderOptions, ReasoningField};
-use wire::{openai_responses, server};
+use wire::{degrade, openai_responses, server};
 
 use crate::clock::Clock;
 use crate::conversations::Conversations;
@@ -139,6 +141,8 @@ pub struct Run {
     held: Vec<Bytes>,
     held_bytes: usize,
     transcript: Option<Transcript>,
+    /// What was wrong with a target's answer, until that target is asked once more.
+    repair: Option<(TargetIx, Malformed)>,
     memory: Option<Memory>,
     fetcher: Fetcher,
     head_sent: bool,
@@ -150,6 +154,8 @@ pub struct Run {
 /// What is kept of an attempt for its line, when it is over.
 struct Track {
     launch: Launch,
+    /// What it is asked for in words.
+    degraded: Features,
     started: Now,
     details: Details,
     first_token: Option<Mono>,
@@ -216,6 +222,7 @@ impl Run {
             memory,
             fetcher: admitted.fetcher,
             transcript,
+            repair: None,
             head_sent: admitted.early_headers,
             first_content: None,
             ended: None,
@@ -305,8 +312,12 @@ impl Run {
             let before = self.call.attempts().iter().rev().find_map(|a| a.class);
             target.metrics.retry(before.unwrap_or(OutcomeClass::Network));
         }
+        let uses = self.body.as_ref().map_or(Features::NONE, |body| body.head.features);
+        let degraded = degrade::asked_in_words(launch.degraded, uses);
+        target.metrics.degraded(degraded);
         self.tracks.push(Track {
             launch: *launch,
+            degraded,
             started: now,
             details: Details::default(),
             first_token: None,
@@ -337,7 +348,11 @@ impl Run {
         let continuation = launch
             .continuation
             .and_then(|mode| Some(self.transcript.as_ref()?.continuation(mode, identity.clone())));
+        let repair = self
+            .repair
+            .take_if(|(of, _)| *of == launch.target && launch.kind == AttemptKind::Retry);
         let order = Order {
+            repair: repair.as_ref().map(|(_, malformed)| malformed),
             launch,
             target,
             body,
@@ -559,7 +574,12 @@ impl Run {
         if let AttemptEvent::Failed { attempt, failure, .. } = &event {
             let attempt = *attempt;
             let mut details = match self.attempt.take_if(|a| a.no == attempt) {
-                Some(running) => running.details(),
+                Some(mut running) => {
+                    let target = self.tracks.iter().find(|t| t.launch.attempt == attempt);
+                    let target = target.map(|t| t.launch.target);
+                    self.repair = target.zip(running.take_malformed());
+                    running.details()
+                }
                 None => Details::default(),
             };
             details.code.clone_from(&failure.code);
@@ -602,6 +622,11 @@ impl Run {
             OnStreamFailure::HoldBack { bytes } => usize::try_from(bytes).unwrap_or(usize::MAX),
             OnStreamFailure::Error | OnStreamFailure::Resume => 0,
         };
+        // What was asked for in words comes whole; its reader bounds it.
+        let whole = self.tracks.last().is_some_and(|t| !t.launch.degraded.is_empty());
+        if whole {
+            return usize::MAX;
+        }
         asked.saturating_add(HELD_PREAMBLE_BYTES_MAX)
     }
 

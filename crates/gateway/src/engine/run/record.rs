@@ -12,7 +12,7 @@ use types::time::Now;
 use types::usage::Usage;
 use wire::call_error::AttemptSummary;
 
-use crate::engine::run::head::join_dropped;
+use crate::engine::run::head::{join_dropped, join_features};
 use crate::engine::run::{End, Run};
 use crate::fleet::memory::lock;
 use crate::fleet::route::Target;
@@ -105,6 +105,7 @@ impl Run {
                 output_tokens: usage.map(|u| u.output),
                 cost_usd: cost.map(|c| c.nano.as_dollars()),
                 cost_estimated: cost.is_some_and(|c| c.estimated),
+                degraded: join_features(track.degraded).as_deref(),
             },
         );
         // A good attempt's line goes with its call's, which follows at once; a failed one's does not wait for what comes next.
@@ -184,6 +185,7 @@ impl Run {
                 cost_usd: cost.map(|c| c.nano.as_dollars()),
                 cost_estimated: cost.is_some_and(|c| c.estimated),
                 dropped: dropped.as_deref(),
+                degraded: last.and_then(|t| join_features(t.degraded)).as_deref(),
             },
         );
         self.write_lines();
