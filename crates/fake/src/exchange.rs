@@ -362,6 +362,10 @@ impl<'a> Exchange<'a> {
             // Counting needs no output limit, which a call cannot do without.
             body["max_tokens"] = Value::from(1);
         }
+        if dialect == Dialect::Gemini && body["contents"].is_null() && body["generateContentRequest"].is_object() {
+            // Either the contents alone are counted, or a whole request with its instructions and tools.
+            body = body["generateContentRequest"].take();
+        }
         if dialect == Dialect::BedrockConverse {
             // What is to be counted stands in the place where another API's request could stand too.
             body = body["input"]["converse"].take();

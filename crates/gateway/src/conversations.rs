@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use wire::openai_responses::conversation::Remembered;
+use wire::openai_responses::conversation::{Remembered, items_by_id};
 
 use crate::fleet::memory::lock;
 
@@ -20,6 +20,8 @@ pub struct Conversations {
 #[derive(Debug, Default)]
 struct Kept {
     by_id: HashMap<String, Arc<Remembered>>,
+    /// The newest response that holds an item.
+    by_item: HashMap<String, String>,
     /// The oldest first. An id that was deleted stays until its turn comes.
     order: VecDeque<String>,
     bytes: u64,
@@ -43,6 +45,9 @@ impl Conversations {
         let mut kept = lock(&self.kept);
         kept.forget(&remembered.id);
         kept.bytes += size;
+        for (item, _) in items_by_id(&remembered.items) {
+            kept.by_item.insert(item, remembered.id.clone());
+        }
         kept.order.push_back(remembered.id.clone());
         kept.by_id.insert(remembered.id.clone(), Arc::new(remembered));
         while kept.bytes > self.bytes_max {
@@ -56,6 +61,16 @@ impl Conversations {
     /// A stored response.
     pub fn get(&self, id: &str) -> Option<Arc<Remembered>> {
         lock(&self.kept).by_id.get(id).cloned()
+    }
+
+    /// An item of a stored response, as JSON.
+    pub fn item(&self, id: &str) -> Option<String> {
+        let holder = {
+            let kept = lock(&self.kept);
+            kept.by_id.get(kept.by_item.get(id)?).cloned()?
+        };
+        let mut items = items_by_id(&holder.items).into_iter();
+        items.find_map(|(known, item)| (known == id).then_some(item))
     }
 
     /// Forgets one; whether it was known.
@@ -75,6 +90,12 @@ impl Kept {
             return false;
         };
         self.bytes -= size(&gone);
+        for (item, _) in items_by_id(&gone.items) {
+            // A later turn of the conversation holds it too.
+            if self.by_item.get(&item).is_some_and(|holder| holder == id) {
+                self.by_item.remove(&item);
+            }
+        }
         true
     }
 }

@@ -49,6 +49,11 @@ pub(crate) fn required(place: &str, value: Option<Raw<'_>>) -> Result<String, Ba
     if text.is_empty() { Err(missing(place)) } else { Ok(text) }
 }
 
+/// A string that may be missing.
+pub(crate) fn optional(place: &str, value: Option<Raw<'_>>) -> Result<Option<String>, BadRequest> {
+    value.map(|value| text(place, value)).transpose()
+}
+
 /// An array of strings.
 pub(crate) fn texts(place: &str, value: Raw<'_>) -> Result<Vec<String>, BadRequest> {
     let items = expect(Kind::Array, place, value)?.items().enumerate();

@@ -25,6 +25,7 @@ pub mod hosting;
 pub mod inline;
 pub mod json_schema;
 pub mod limits;
+mod offers;
 pub mod ollama_chat;
 pub mod opaque;
 pub mod openai_chat;

@@ -3,6 +3,20 @@
 //!
 //! [`read_head`] and [`pass`] are the pass-through; [`decode_request`], [`encode_answer`] and [`stream_encoder`] translate;
 //! the rest says how failures are told.
+//!
+//! # An offered tool is an offer
+//! Clients offer tools that only their own API can run or understand: web search, code execution, computers, tool servers, the search
+//! for tools, the editors and shells whose schema only its models know. Agents do so on every call. [`decode_request`] treats
+//! them alike in every dialect:
+//! - Where the model may do without (no tool choice, `auto`, `none`) the tool is left out, and told as dropped by its place and
+//!   kind: `tools[9].web_search`, `tools[0].code_execution_20250825`, `tools[1].googleSearch`, `tools[2].custom` (chat
+//!   completions), `functions`, `web_search_options`, `mcp_servers`, `container`. A target of the client's own dialect is offered it all the same.
+//! - Where the choice forces such a tool, or forces a call and nothing else is left, the request is untranslatable: only a
+//!   target that speaks the API itself can serve it.
+//! - So is a conversation that holds calls or results of such a tool: without them the next turn would lack what it rests on.
+//! - What a function can stand in for is translated, not left out. A custom tool of `openai_responses` becomes a function
+//!   with one string, its grammar told in the description (and reported: nothing enforces it); the functions of a namespace
+//!   become functions under longer names. Calls of both are said back as the client knows them.
 
 use bytes::Bytes;
 use http::HeaderMap;

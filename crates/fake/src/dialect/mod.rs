@@ -141,6 +141,11 @@ impl Dialect {
         }
     }
 
+    /// Why the provider would refuse this request for the model; `None` when it would take it.
+    pub fn complaint(self, body: &Value, headers: &HeaderMap, model: &str) -> Option<String> {
+        self.read(body, headers, model).err().map(|refusal| refusal.message)
+    }
+
     /// The answer as one body.
     pub(crate) fn unary(self, answer: &Answer) -> Value {
         match self {

@@ -37,6 +37,8 @@ pub struct RequestBody {
     /// The client's dialect. What is no conversation is asked, answered and refused in OpenAI's.
     pub dialect: IngressDialect,
     /// As it came.
+    pub original: Bytes,
+    /// The same, made to stand for itself: what it goes on from is in it.
     pub bytes: Bytes,
     /// Model, stream, features.
     pub head: Head,
@@ -55,6 +57,7 @@ impl RequestBody {
     pub fn new(
         ask: Ask,
         dialect: IngressDialect,
+        original: Bytes,
         bytes: Bytes,
         head: Head,
         forwarded: Vec<(HeaderName, HeaderValue)>,
@@ -62,6 +65,7 @@ impl RequestBody {
         RequestBody {
             ask,
             dialect,
+            original,
             bytes,
             head,
             forwarded,

@@ -10,11 +10,12 @@ use hyper::body::Incoming;
 use policy::call::facts::CallFacts;
 use types::dialect::{IngressDialect, Operation};
 use wire::door::{AskDoor, CallDoor};
+use wire::embeddings;
 use wire::head::Head;
 use wire::opaque::{Endpoint, OpaqueRequest};
+use wire::openai_responses::conversation;
 use wire::request::BadRequest;
 use wire::server::{self, Asked};
-use wire::{embeddings, openai_responses};
 
 use crate::conversations::Conversations;
 use crate::engine::body::{Ask, RequestBody};
@@ -91,17 +92,20 @@ fn admit(
 ) -> Result<Admitted, Box<Refusal>> {
     let bad = |complaint: BadRequest| Refusal::new(StatusCode::BAD_REQUEST, complaint);
     let headers = &parts.headers;
+    let original = bytes;
     let mut remember = false;
     let bytes = if is_conversation(door) {
-        let wishes = openai_responses::conversation::read_wishes(&bytes).map_err(bad)?;
+        let wishes = conversation::read_wishes(&original).map_err(bad)?;
         remember = wishes.store;
-        match wishes.previous_response_id.and_then(|id| face.conversations.get(&id)) {
-            Some(earlier) => openai_responses::conversation::expand(&bytes, &earlier.items).map_err(bad)?,
-            // Not one of ours, or forgotten: a provider of the same dialect may know it.
-            None => bytes,
-        }
+        let known = wishes.previous_response_id.and_then(|id| face.conversations.get(&id));
+        // One that is not ours, or forgotten: a provider of the same dialect may know it.
+        let expanded = known
+            .map(|earlier| conversation::expand(&original, &earlier.items))
+            .transpose();
+        let expanded = expanded.map_err(bad)?.unwrap_or_else(|| original.clone());
+        conversation::dereference(&expanded, |id| face.conversations.item(id)).map_err(bad)?
     } else {
-        bytes
+        original.clone()
     };
     let (ask, head) = read(door, &parts.method, headers, &bytes).map_err(bad)?;
     let deadline = hints::deadline(headers).map_err(bad)?;
@@ -121,7 +125,7 @@ fn admit(
     Ok(Admitted {
         id: id.text.clone(),
         route,
-        body: RequestBody::new(ask, door.dialect, bytes, head, forwarded),
+        body: RequestBody::new(ask, door.dialect, original, bytes, head, forwarded),
         permit,
         facts,
         seed: id.seed,

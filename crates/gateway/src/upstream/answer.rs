@@ -93,7 +93,11 @@ impl AnswerReader {
                 identity,
                 contract,
             } => {
-                let answer = dialect::decode_answer(*upstream, raw)?;
+                let mut answer = dialect::decode_answer(*upstream, raw)?;
+                if answer.model.is_empty() {
+                    // Some APIs name no model in their answers.
+                    answer.model.clone_from(&identity.model);
+                }
                 let answer = match contract {
                     Some(contract) => {
                         rejected.usage = answer.usage;

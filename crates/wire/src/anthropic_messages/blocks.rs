@@ -145,6 +145,17 @@ impl<'a> BlockReader<'a, '_, '_> {
             }
             "tool_use" => self.tool_use()?,
             "tool_result" => self.tool_result()?,
+            "tool_reference" => {
+                // Other dialects are offered the tool from the start; here it only was found.
+                let text = format!("The tool `{}` can be called now.", self.required("tool_name")?);
+                let cache = self.cache();
+                self.keep.add(
+                    &self.at("tool_name"),
+                    self.block.get("tool_name").expect("it was just read"),
+                );
+                self.rest(&["tool_name"]);
+                self.parts.push(Part::Text { text, cache });
+            }
             other => {
                 let what = format!("a block of type `{other}`");
                 return Err(untranslatable(&self.at("type"), &what));

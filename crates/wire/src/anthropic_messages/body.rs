@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use types::chat::CacheMark;
+use types::chat::{CacheMark, Json};
 
 /// The whole body.
 #[derive(Debug, Serialize)]
@@ -16,7 +16,7 @@ pub(super) struct Body<'a> {
     pub system: Vec<Block<'a>>,
     pub messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<Tool<'a>>,
+    pub tools: Vec<AnyTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +137,15 @@ impl From<CacheMark> for CacheControl {
             },
         }
     }
+}
+
+/// An element of `tools`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum AnyTool<'a> {
+    Function(Tool<'a>),
+    /// One of the provider's own, as the client wrote it.
+    Offered(&'a Json),
 }
 
 /// A tool of the client's.

@@ -13,11 +13,12 @@ use std::borrow::Cow;
 use types::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use types::dialect::DialectName;
 
-use super::body::{self, Block, Body, OutputConfig, OutputFormat};
+use super::body::{self, AnyTool, Block, Body, OutputConfig, OutputFormat};
 use super::generation::{Generation, SamplingRule};
 use super::schema;
 use super::thinking::{self, Plan, Surroundings};
 use super::turns::{self, Conversation};
+use crate::offers;
 use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel, append_members};
 
 /// What stands in for `json_object`.
@@ -128,9 +129,11 @@ fn own_fields<'a>(
 ) -> Vec<(&'a str, &'a str)> {
     let is_own = request.dialect == Some(DialectName::AnthropicMessages);
     let mut own = Vec::new();
-    for (name, value) in &request.extra {
-        let value = value.as_str().trim();
-        if !is_own {
+    for (name, written) in &request.extra {
+        let value = written.as_str().trim();
+        if is_own && offers::typed_kind(name, written).is_some() {
+            continue;
+        } else if !is_own {
             drops.add(name);
         } else if name == "thinking.display" {
             plan.show(value.trim_matches('"'));
@@ -171,7 +174,7 @@ fn refuse_what_cannot_be_said(request: &ChatRequest) -> Result<(), Unsupported> 
     Ok(())
 }
 
-type Tools<'a> = (Vec<body::Tool<'a>>, Option<body::ToolChoice<'a>>);
+type Tools<'a> = (Vec<body::AnyTool<'a>>, Option<body::ToolChoice<'a>>);
 
 fn tools<'a>(
     request: &'a ChatRequest,
@@ -186,18 +189,21 @@ fn tools<'a>(
         let what = "a forced tool choice (this model decides itself)";
         return Err(unsupported(what, "tool_choice"));
     }
-    if request.tools.is_empty() {
+    let functions = request.tools.iter();
+    let functions = functions.map(|written| AnyTool::Function(tool(written, generation, drops)));
+    let is_own = request.dialect == Some(DialectName::AnthropicMessages);
+    let offered = request.extra.iter();
+    let offered = offered.filter(|(name, value)| is_own && offers::typed_kind(name, value).is_some());
+    let tools: Vec<_> = functions
+        .chain(offered.map(|(_, tool)| AnyTool::Offered(tool)))
+        .collect();
+    if tools.is_empty() {
         // A choice among no tools is refused, whatever it says; only a forced one asks for anything.
         return match forced {
             true => Err(unsupported("a forced tool choice without tools", "tool_choice")),
             false => Ok((Vec::new(), None)),
         };
     }
-    let tools = request
-        .tools
-        .iter()
-        .map(|written| tool(written, generation, drops))
-        .collect();
     let disable_parallel_tool_use = request.parallel_tool_calls == Some(false);
     let choice = match &request.tool_choice {
         Some(ToolChoice::Auto) => Some(body::ToolChoice::Auto {

@@ -2,8 +2,9 @@
 //! stream is to be continued, or that carry what another dialect signed: others pass through as they came.
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands deeper
-//! (`messages[2].content[0].citations`, `thinking.display`), and whoever cannot carry it on reports it. What cannot be
-//! translated without changing its meaning (the provider's own tools and their results, containers) is a [`BadRequest`] with
+//! (`messages[2].content[0].citations`, `thinking.display`), and whoever cannot carry it on reports it; so do the
+//! provider's own tools ([`crate::offers`]). What cannot be translated without changing its meaning (calls and results of
+//! the provider's own tools) is a [`BadRequest`] with
 //! code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
 //!
 //! A turn of the user that holds tool results becomes two: the results, and what else was said. What a block becomes stands
@@ -13,9 +14,10 @@ use types::chat::{ChatRequest, Message, Part, ReasoningRequest, ResponseFormat, 
 use types::dialect::DialectName;
 
 use super::blocks::{self, Keep};
-use crate::fields::{boolean, count, expect, missing, number, object, required, text, texts, untranslatable, wrong};
+use crate::fields::{boolean, count, expect, missing, number, object, optional, required, text, texts, wrong};
 use crate::framing::json::Kind;
 use crate::framing::raw::Raw;
+use crate::offers::LeftOut;
 use crate::request::BadRequest;
 
 /// The effort that is meant where none is said.
@@ -41,6 +43,7 @@ struct RequestDecoder {
     system: Vec<Part>,
     effort: Option<String>,
     thinking: Option<Thinking>,
+    left: LeftOut,
 }
 
 /// `thinking`.
@@ -89,6 +92,7 @@ impl RequestDecoder {
             request.messages.insert(0, system);
         }
         name_tool_results(&mut request.messages);
+        self.left.check(&request)?;
         Ok(request)
     }
 
@@ -116,11 +120,7 @@ impl RequestDecoder {
             "stop_sequences" => request.stop = texts(name, value)?,
             "stream" => request.stream = boolean(name, value)?,
             "metadata" => self.metadata(value)?,
-            "container" => return Err(untranslatable(name, "a container")),
-            "mcp_servers" if value.items().next().is_some() => {
-                return Err(untranslatable(name, "a tool server of the provider's"));
-            }
-            "mcp_servers" => {}
+            "mcp_servers" if value.items().next().is_none() => {}
             _ => Keep(&mut request.extra).add(name, value),
         }
         Ok(())
@@ -184,7 +184,19 @@ impl RequestDecoder {
                 .transpose()?
                 && kind != "custom"
             {
-                return Err(untranslatable(&place, &format!("a tool of type `{kind}`")));
+                let name = optional(&format!("{place}.name"), tool.get("name"))?;
+                let extra = &mut self.request.extra;
+                self.left
+                    .add(&place, &kind, name.as_deref().unwrap_or(&kind), tool, extra);
+                continue;
+            }
+            if let Some(callers) = tool.get("allowed_callers")
+                && !callers.items().any(|who| who.string().as_deref() == Some("direct"))
+            {
+                // Only another tool of the provider's may call it.
+                let name = required(&format!("{place}.name"), tool.get("name"))?;
+                self.left.add(&place, "custom", &name, tool, &mut self.request.extra);
+                continue;
             }
             let schema = format!("{place}.input_schema");
             let parameters = tool.get("input_schema").ok_or_else(|| missing(&schema))?;
@@ -204,7 +216,6 @@ impl RequestDecoder {
                     "strict" => read.strict = Some(boolean(&here, value)?),
                     "cache_control" => read.cache = blocks::cache_mark(value),
                     "allowed_callers" if value.items().all(|who| who.string().as_deref() == Some("direct")) => {}
-                    "allowed_callers" => return Err(untranslatable(&here, "a tool that other tools call")),
                     _ => Keep(&mut self.request.extra).add(&here, value),
                 }
             }

@@ -102,6 +102,11 @@ pub(super) fn usage_json(usage: &Usage) -> Value {
         "cache_read_input_tokens": usage.cached_input,
         "output_tokens": usage.output,
     });
+    if usage.cache_write_1h_input > 0 {
+        let short = usage.cache_write_input.saturating_sub(usage.cache_write_1h_input);
+        let long = usage.cache_write_1h_input;
+        written["cache_creation"] = json!({"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long});
+    }
     if usage.reasoning > 0 {
         written["output_tokens_details"] = json!({"thinking_tokens": usage.reasoning});
     }

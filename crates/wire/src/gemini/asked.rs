@@ -2,8 +2,9 @@
 //! stream is to be continued, or that carry what another dialect signed: others pass through as they came.
 //!
 //! Total: a field the neutral model has no word for goes to `extra`, one at the top under its name, a deeper one under its place
-//! (`generationConfig.mediaResolution`), and whoever cannot carry it on reports it. What cannot be translated without
-//! changing its meaning (built-in tools, cached content, answers that are no text) is a [`BadRequest`] with code
+//! (`generationConfig.mediaResolution`), and whoever cannot carry it on reports it; so do built-in tools
+//! ([`crate::offers`]). What cannot be translated without changing its meaning (calls of built-in tools, cached content, answers that are
+//! no text) is a [`BadRequest`] with code
 //! [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE). What a part becomes stands in `asked_contents`.
 
 use types::chat::{ChatRequest, Json, Message, Part, ReasoningRequest, ResponseFormat, Role, Tool, ToolChoice};
@@ -18,6 +19,7 @@ use crate::gemini::asked_contents::Turns;
 use crate::gemini::carried::{camel, get};
 use crate::gemini::schema;
 use crate::head::Head;
+use crate::offers::LeftOut;
 use crate::request::BadRequest;
 
 /// The effort that is meant where thoughts are asked for and no amount is said.
@@ -55,6 +57,7 @@ struct RequestDecoder {
     top_logprobs: u32,
     /// The tools a choice leaves.
     allowed: Vec<String>,
+    left: LeftOut,
 }
 
 impl RequestDecoder {
@@ -93,6 +96,7 @@ impl RequestDecoder {
             };
             request.messages.insert(0, system);
         }
+        self.left.check(&request)?;
         Ok(request)
     }
 
@@ -161,7 +165,8 @@ impl RequestDecoder {
                         self.function(&format!("{here}[{index}]"), function)?;
                     }
                 }
-                _ => return Err(untranslatable(&here, "a built-in tool")),
+                // Nothing in the API forces a built-in tool.
+                _ => self.left.add(place, &name, &name, value, &mut self.request.extra),
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::gemini::contents::{self, Content};
 use crate::gemini::generation::{self, GenerationConfig};
 use crate::gemini::model::Generation;
 use crate::gemini::tools::{self, ToolConfig, ToolSet};
+use crate::offers;
 use crate::request::{DroppedNames, Encoded, Unsupported, UpstreamModel, append_members};
 
 /// Writes a request. Model and streaming are in the [`path`](crate::gemini::path), not in the body.
@@ -48,6 +49,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         let value = value.as_str().trim();
         match request.dialect {
             Some(DialectName::OpenaiChat) => body.take_extra(name, value, &mut report)?,
+            Some(DialectName::Gemini) if offers::kind(name).is_some() => {}
             // A place within another field is where something was left behind, not a field.
             Some(DialectName::Gemini) if !name.contains(['.', '[']) => own.push((name.as_str(), value)),
             Some(_) | None => report.add(name),
@@ -105,7 +107,7 @@ impl Body<'_> {
                 return Err(cannot("`modalities` with audio (only text comes back)", name));
             }
             "modalities" => {}
-            "audio" | "logit_bias" | "web_search_options" | "functions" if !is_empty => {
+            "audio" | "logit_bias" if !is_empty => {
                 return Err(cannot(format!("`{name}`"), name));
             }
             _ => report.add(name),

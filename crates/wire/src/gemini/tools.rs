@@ -3,11 +3,15 @@
 //! Schemas go into `parametersJsonSchema`, which takes JSON Schema as it is. The older `parameters` takes a subset of
 //! OpenAPI's schema object and would have to be rewritten with losses (`$ref`, `const`, `additionalProperties`).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
-use types::chat::{ChatRequest, ToolChoice};
+use types::chat::{ChatRequest, Json, ToolChoice};
+use types::dialect::DialectName;
 
 use crate::gemini::request::cannot;
+use crate::offers;
 use crate::request::DroppedNames;
 use crate::request::Unsupported;
 
@@ -16,14 +20,19 @@ const NAME_LEN_MAX: usize = 128;
 
 /// One element of `tools`.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ToolSet<'a> {
-    function_declarations: Vec<FunctionDeclaration<'a>>,
+#[serde(untagged)]
+pub(super) enum ToolSet<'a> {
+    #[serde(rename_all = "camelCase")]
+    Functions {
+        function_declarations: Vec<FunctionDeclaration<'a>>,
+    },
+    /// A built-in tool, as the client wrote it.
+    Offered(BTreeMap<&'a str, &'a Json>),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FunctionDeclaration<'a> {
+pub(super) struct FunctionDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -46,10 +55,14 @@ struct FunctionCallingConfig<'a> {
     allowed_function_names: Vec<&'a str>,
 }
 
-/// All tools as one set, or none.
+/// All functions as one set, and what else a client of this dialect offers.
 pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut DroppedNames) -> Result<Vec<ToolSet<'a>>, Unsupported> {
+    let is_own = request.dialect == Some(DialectName::Gemini);
+    let offered = request.extra.iter().filter(|_| is_own);
+    let offered = offered.filter_map(|(name, tool)| Some((offers::kind(name)?, tool)));
+    let offered = offered.map(|tool| ToolSet::Offered(BTreeMap::from([tool])));
     if request.tools.is_empty() {
-        return Ok(Vec::new());
+        return Ok(offered.collect());
     }
     let mut function_declarations = Vec::with_capacity(request.tools.len());
     for tool in &request.tools {
@@ -68,7 +81,8 @@ pub(super) fn encode<'a>(request: &'a ChatRequest, report: &mut DroppedNames) ->
             parameters_json_schema: tool.parameters.as_ref().map(|schema| &*schema.0),
         });
     }
-    Ok(vec![ToolSet { function_declarations }])
+    let functions = ToolSet::Functions { function_declarations };
+    Ok(std::iter::once(functions).chain(offered).collect())
 }
 
 /// The choice among the tools. Without tools Gemini refuses a `toolConfig`, so none is written.

@@ -3,13 +3,14 @@
 //! What this dialect cannot say is [`Unsupported`] (a file by URL) or reported as dropped (other providers' reasoning, cache
 //! markers, `top_k`). Streams always ask for their usage: the gateway accounts for it, whether the client wants it or not.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use types::chat::{
     ChatRequest, Json, Media, Message, Part, ReasoningRequest, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
 };
 use types::dialect::DialectName;
 
+use crate::offers;
 use crate::openai_chat::media;
 use crate::request::{Dropped, DroppedNames, Encoded, Unsupported, UpstreamModel};
 
@@ -26,12 +27,16 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
     if request.sampling.top_k.is_some() {
         dropped.push(Dropped("top_k".to_owned()));
     }
+    if request.user.is_some() && user(request).is_none() {
+        dropped.push(Dropped("user".to_owned()));
+    }
     // A place within a message is where something was left behind, not a field; another dialect's fields are not ours.
     let is_own = request.dialect == Some(DialectName::OpenaiChat);
-    let (fields, left): (Vec<_>, Vec<_>) = request
+    let (offered, others): (Vec<_>, Vec<_>) = request
         .extra
         .iter()
-        .partition(|(name, _)| is_own && !name.contains('['));
+        .partition(|(name, value)| is_own && offers::typed_kind(name, value).is_some());
+    let (fields, left): (Vec<_>, Vec<_>) = others.into_iter().partition(|(name, _)| is_own && !name.contains('['));
     dropped.extend(left.into_iter().map(|(place, _)| Dropped(place.clone())));
     dropped.sort();
     let mut names = DroppedNames::default();
@@ -40,6 +45,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         request,
         upstream,
         messages,
+        offered,
         fields,
     };
     let body = serde_json::to_vec(&body).expect("strings, numbers and JSON are always JSON");
@@ -54,6 +60,8 @@ struct Body<'a> {
     request: &'a ChatRequest,
     upstream: UpstreamModel<'a>,
     messages: Vec<Value>,
+    /// Tools the neutral model has no word for.
+    offered: Vec<&'a (String, Json)>,
     fields: Vec<&'a (String, Json)>,
 }
 
@@ -64,9 +72,8 @@ impl Serialize for Body<'_> {
         let mut map = Members(serializer.serialize_map(None)?);
         map.put("model", self.upstream.model)?;
         map.put("messages", &self.messages)?;
-        if !request.tools.is_empty() {
-            let tools: Vec<_> = request.tools.iter().map(ToolJson).collect();
-            map.put("tools", &tools)?;
+        if !request.tools.is_empty() || !self.offered.is_empty() {
+            map.put("tools", &ToolsJson(&request.tools, &self.offered))?;
             map.put_some("tool_choice", request.tool_choice.as_ref().map(tool_choice))?;
             map.put_some("parallel_tool_calls", request.parallel_tool_calls)?;
         }
@@ -91,7 +98,7 @@ impl Serialize for Body<'_> {
             map.put("stream", &true)?;
             map.put("stream_options", &self.stream_options())?;
         }
-        map.put_some("user", request.user.as_ref())?;
+        map.put_some("user", user(request))?;
         for (name, value) in &self.fields {
             if name != "stream_options" {
                 map.put(name, value)?;
@@ -113,6 +120,19 @@ impl Body<'_> {
     }
 }
 
+/// The longest `user` that OpenAI takes, in characters.
+const USER_CHARS_MAX: usize = 64;
+
+/// The caller's own identifier as this dialect takes it. What was written in it is its provider's to judge.
+pub(crate) fn user(request: &ChatRequest) -> Option<&str> {
+    let is_own = matches!(
+        request.dialect,
+        Some(DialectName::OpenaiChat | DialectName::OpenaiResponses)
+    );
+    let user = request.user.as_deref()?;
+    (is_own || user.chars().count() <= USER_CHARS_MAX).then_some(user)
+}
+
 struct Members<M>(M);
 
 impl<M: SerializeMap> Members<M> {
@@ -125,6 +145,22 @@ impl<M: SerializeMap> Members<M> {
             Some(value) => self.put(name, &value),
             None => Ok(()),
         }
+    }
+}
+
+/// Functions, and what else was offered.
+struct ToolsJson<'a>(&'a [Tool], &'a [&'a (String, Json)]);
+
+impl Serialize for ToolsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(None)?;
+        for tool in self.0 {
+            seq.serialize_element(&ToolJson(tool))?;
+        }
+        for (_, tool) in self.1 {
+            seq.serialize_element(tool)?;
+        }
+        seq.end()
     }
 }
 

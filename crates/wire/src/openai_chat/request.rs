@@ -2,8 +2,9 @@
 //! stream is to be continued: others pass through as they came.
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands
-//! deeper (`messages[2].annotations`), and whoever cannot carry it on reports it. What cannot be translated at all
-//! without changing its meaning (custom tools, audio answers) is a [`BadRequest`] with code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
+//! deeper (`messages[2].annotations`), and whoever cannot carry it on reports it; so do tools that are no functions
+//! ([`crate::offers`]). What cannot be translated without changing its meaning (calls of such tools, audio answers) is a
+//! [`BadRequest`] with code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
 
 use types::chat::{
     ChatRequest, Json, Media, Message, Part, Reasoning, ReasoningRequest, ResponseFormat, Role, Tool, ToolCall,
@@ -13,6 +14,7 @@ use types::dialect::DialectName;
 
 use crate::framing::json::{Kind, Surrogates};
 use crate::framing::raw::Raw;
+use crate::offers::LeftOut;
 use crate::openai_chat::media;
 use crate::request::{BadRequest, UNTRANSLATABLE};
 
@@ -46,6 +48,7 @@ struct RequestDecoder {
     top_logprobs: u32,
     /// The tools an `allowed_tools` choice leaves.
     allowed: Option<Vec<String>>,
+    left: LeftOut,
 }
 
 impl RequestDecoder {
@@ -64,6 +67,7 @@ impl RequestDecoder {
             request.tools.retain(|tool| allowed.contains(&tool.name));
         }
         name_tool_results(&mut request.messages);
+        self.left.check(&request)?;
         Ok(request)
     }
 
@@ -96,7 +100,10 @@ impl RequestDecoder {
             "stream_options" => self.stream_options(value)?,
             "user" => request.user = Some(text(name, value)?),
             "modalities" if value.items().all(|item| item.string().as_deref() == Some("text")) => {}
-            "modalities" | "functions" | "function_call" => return Err(untranslatable(name, name)),
+            "modalities" => return Err(untranslatable(name, "an answer that is no text")),
+            "function_call" if value.kind() == Kind::Object => {
+                return Err(untranslatable(name, "a call of a deprecated function"));
+            }
             _ => self.keep(name.to_owned(), value),
         }
         Ok(())
@@ -129,11 +136,16 @@ impl RequestDecoder {
             let place = format!("tools[{index}]");
             expect(Kind::Object, &place, tool)?;
             let kind = tool.get("type").and_then(Raw::string);
-            let Some(function) = tool
-                .get("function")
-                .filter(|_| kind.is_none_or(|kind| kind == "function"))
-            else {
-                return Err(untranslatable(&place, "a tool that is no function"));
+            let is_function = kind.as_deref().is_none_or(|kind| kind == "function");
+            let function = match (tool.get("function").filter(|_| is_function), kind) {
+                (Some(function), _) => function,
+                (None, Some(kind)) if !is_function => {
+                    let name = tool.get(&kind).and_then(|body| body.get("name")).and_then(Raw::string);
+                    let name = name.as_deref().unwrap_or(&kind);
+                    self.left.add(&place, &kind, name, tool, &mut self.request.extra);
+                    continue;
+                }
+                (None, _) => return Err(missing(&format!("{place}.function"))),
             };
             let name = required(&place, "function.name", function.get("name"))?;
             let parameters = match function.get("parameters") {

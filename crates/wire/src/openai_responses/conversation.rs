@@ -104,6 +104,51 @@ pub fn expand(body: &Bytes, earlier: &[u8]) -> Result<Bytes, BadRequest> {
     Ok(Bytes::from(out))
 }
 
+/// The same request with the items its `item_reference`s name in their places, as far as `known` has them: SDKs that rely on
+/// the server's memory hand back references instead of items. What is not known stays a reference, which a provider of this
+/// dialect may know. Without a known reference the same bytes are given back without a copy.
+pub fn dereference(body: &Bytes, known: impl Fn(&str) -> Option<String>) -> Result<Bytes, BadRequest> {
+    if memchr::memmem::find(body, b"item_reference").is_none() {
+        return Ok(body.clone());
+    }
+    let request = parse(body)?;
+    let Some(input) = request.get("input").filter(|input| input.kind() == Kind::Array) else {
+        return Ok(body.clone());
+    };
+    let mut found = false;
+    let items: Vec<Cow<'_, str>> = input
+        .items()
+        .map(|item| {
+            let is_reference = item.get("type").and_then(Raw::string).as_deref() == Some("item_reference");
+            let id = item.get("id").filter(|_| is_reference).and_then(Raw::string);
+            match id.and_then(|id| known(&id)) {
+                Some(item) => {
+                    found = true;
+                    Cow::Owned(item)
+                }
+                None => Cow::Borrowed(item.text()),
+            }
+        })
+        .collect();
+    if !found {
+        return Ok(body.clone());
+    }
+    let start = input.text().as_ptr() as usize - body.as_ptr() as usize;
+    let behind = start + input.text().len();
+    let items = format!("[{}]", items.join(","));
+    Ok(Bytes::from(
+        [&body[..start], items.as_bytes(), &body[behind..]].concat(),
+    ))
+}
+
+/// The items of a remembered conversation that a later request may refer to, by their ids.
+pub fn items_by_id(items: &[u8]) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(items).unwrap_or("[]");
+    let items = Raw::parse(text, Surrogates::Any).ok();
+    let named = |item: Raw<'_>| Some((item.get("id")?.string()?.into_owned(), item.text().to_owned()));
+    items.into_iter().flat_map(Raw::items).filter_map(named).collect()
+}
+
 /// The items of a request's own input; a text becomes a message of the user.
 fn own_items(request: Raw<'_>) -> Result<Vec<Cow<'_, str>>, BadRequest> {
     let Some(input) = request.get("input") else {
@@ -221,6 +266,29 @@ mod tests {
 
     fn bytes(text: &str) -> Bytes {
         Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    #[test]
+    fn a_reference_to_a_known_item_becomes_the_item_and_an_unknown_one_stays() {
+        let known = |id: &str| (id == "rs_1").then(|| r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.to_owned());
+        let body = bytes(
+            r#"{"model":"m", "input": [ {"type":"item_reference","id":"rs_1"},{"type":"item_reference","id":"fc_9"}, {"role":"user","content":"item_reference"}],"x": 1.0}"#,
+        );
+        assert_eq!(
+            dereference(&body, known).unwrap(),
+            r#"{"model":"m", "input": [{"type":"reasoning","id":"rs_1","summary":[]},{"type":"item_reference","id":"fc_9"},{"role":"user","content":"item_reference"}],"x": 1.0}"#
+        );
+        for same in [
+            r#"{"input":"item_reference"}"#,
+            r#"{"input":[{"type":"item_reference","id":"x"}]}"#,
+        ] {
+            assert_eq!(dereference(&bytes(same), known).unwrap(), same);
+        }
+        let kept = br#"[{"role":"user","content":"hi"},{"type":"reasoning","id":"rs_1"}]"#;
+        assert_eq!(
+            items_by_id(kept),
+            [("rs_1".to_owned(), r#"{"type":"reasoning","id":"rs_1"}"#.to_owned())]
+        );
     }
 
     #[test]

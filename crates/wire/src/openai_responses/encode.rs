@@ -4,11 +4,13 @@
 //! it again. Other providers' reasoning, cache markers and what only they have a word for is reported as dropped;
 //! what this dialect cannot say (stop sequences, several choices) is [`Unsupported`].
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
-use types::chat::{ChatRequest, Json, Media, Message, Part, ReasoningRequest, ResponseFormat, Role};
+use types::chat::{ChatRequest, Json, Media, Message, Part, ReasoningRequest, ResponseFormat, Role, Tool};
 use types::dialect::DialectName;
 
+use crate::offers;
+use crate::openai_chat::encode::user;
 use crate::openai_chat::media;
 use crate::openai_responses::carry;
 use crate::openai_responses::request::{INCLUDE_ENCRYPTED, INCLUDE_LOGPROBS};
@@ -42,6 +44,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         ("presence_penalty", sampling.presence_penalty.is_some()),
         ("frequency_penalty", sampling.frequency_penalty.is_some()),
         ("seed", request.seed.is_some()),
+        ("user", request.user.is_some() && user(request).is_none()),
     ];
     for (name, _) in unsaid.iter().filter(|(_, is_there)| *is_there) {
         dropped.add(name);
@@ -52,6 +55,7 @@ pub fn encode_request(request: &ChatRequest, upstream: UpstreamModel<'_>) -> Res
         own,
         instructions,
         input,
+        offered: Vec::new(),
         fields: Vec::new(),
         text: Vec::new(),
         reasoning: Vec::new(),
@@ -103,6 +107,8 @@ struct Body<'a> {
     own: bool,
     instructions: Option<&'a str>,
     input: Vec<Value>,
+    /// Tools the neutral model has no word for.
+    offered: Vec<&'a Json>,
     fields: Vec<(&'a str, &'a Json)>,
     /// Members of `text` beside the format.
     text: Vec<(&'a str, &'a Json)>,
@@ -116,7 +122,9 @@ impl<'a> Body<'a> {
     fn take_extra(&mut self, name: &'a str, value: &'a Json) -> bool {
         match self.request.dialect {
             Some(DialectName::OpenaiResponses) => {
-                if let Some(member) = name.strip_prefix("text.") {
+                if offers::typed_kind(name, value).is_some() {
+                    self.offered.push(value);
+                } else if let Some(member) = name.strip_prefix("text.") {
                     self.text.push((member, value));
                 } else if let Some(member) = name.strip_prefix("reasoning.") {
                     self.reasoning.push((member, value));
@@ -164,9 +172,8 @@ impl Serialize for Body<'_> {
         map.put("model", self.upstream.model)?;
         map.put_some("instructions", self.instructions)?;
         map.put("input", &self.input)?;
-        if !request.tools.is_empty() {
-            let tools: Vec<_> = request.tools.iter().map(|tool| ToolJson::new(tool, self.own)).collect();
-            map.put("tools", &tools)?;
+        if !request.tools.is_empty() || !self.offered.is_empty() {
+            map.put("tools", &ToolsJson(&request.tools, self.own, &self.offered))?;
             map.put_some("tool_choice", request.tool_choice.as_ref().map(choice_json))?;
             map.put_some("parallel_tool_calls", request.parallel_tool_calls)?;
         }
@@ -181,7 +188,7 @@ impl Serialize for Body<'_> {
         map.put_some("max_output_tokens", request.max_output_tokens)?;
         map.put_some("top_logprobs", request.logprobs.filter(|k| *k > 0))?;
         map.put_some("include", (!self.include.is_empty()).then_some(&self.include))?;
-        map.put_some("user", request.user.as_ref())?;
+        map.put_some("user", user(request))?;
         map.put("store", &false)?;
         if request.stream {
             map.put("stream", &true)?;
@@ -205,6 +212,22 @@ impl<M: SerializeMap> Members<M> {
             Some(value) => self.put(name, &value),
             None => Ok(()),
         }
+    }
+}
+
+/// Functions, whether the client wrote this dialect, and what else was offered.
+struct ToolsJson<'a>(&'a [Tool], bool, &'a [&'a Json]);
+
+impl Serialize for ToolsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(None)?;
+        for tool in self.0 {
+            seq.serialize_element(&ToolJson::new(tool, self.1))?;
+        }
+        for tool in self.2 {
+            seq.serialize_element(tool)?;
+        }
+        seq.end()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::framing::raw::Raw;
 use crate::openai_chat::media;
 use crate::openai_responses::carry::{self, Carried};
 use crate::openai_responses::fields::{expect, missing, optional, required, text, untranslatable, wrong};
-use crate::openai_responses::tools::wrap_input;
+use crate::openai_responses::tools::{chosen, wrap_input};
 use crate::request::BadRequest;
 
 /// Puts items together to messages.
@@ -170,11 +170,8 @@ impl ItemReader {
     }
 
     fn call(&mut self, place: &str, item: Raw<'_>, arguments: String) -> Result<(), BadRequest> {
-        if item.get("namespace").is_some() {
-            return Err(untranslatable(&format!("{place}.namespace"), "a tool in a namespace"));
-        }
         let id = required(place, item, "call_id")?;
-        let name = required(place, item, "name")?;
+        let name = chosen(place, item)?;
         let signed = self.signatures.iter().position(|(of, _)| *of == id);
         let signature = signed.map(|at| self.signatures.swap_remove(at).1);
         self.calls.push((id.clone(), name.clone()));

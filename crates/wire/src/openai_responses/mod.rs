@@ -9,6 +9,7 @@ use types::dialect::Operation;
 pub mod answer;
 pub mod carry;
 pub mod classify;
+mod client_tools;
 pub mod conversation;
 pub mod encode;
 pub mod errors;

@@ -19,7 +19,10 @@ pub(super) struct OpenCall {
     pub(super) index: u32,
     pub(super) item_id: String,
     pub(super) call_id: String,
+    /// The client's own name for the tool.
     pub(super) name: String,
+    /// The namespace the client offered it in.
+    pub(super) namespace: Option<String>,
     pub(super) arguments: String,
     /// The client knows the tool as one that takes text.
     pub(super) custom: bool,
@@ -49,13 +52,18 @@ pub(super) fn call_item(call: &OpenCall, status: &str, said: &str) -> Value {
     let OpenCall {
         item_id, call_id, name, ..
     } = call;
-    if call.custom {
-        let kind = "custom_tool_call";
-        json!({"id": item_id, "type": kind, "status": status, "call_id": call_id, "name": name, "input": said})
+    let (kind, content) = if call.custom {
+        ("custom_tool_call", "input")
     } else {
-        let kind = "function_call";
-        json!({"id": item_id, "type": kind, "status": status, "call_id": call_id, "name": name, "arguments": said})
+        ("function_call", "arguments")
+    };
+    let mut item = json!({"id": item_id, "type": kind, "status": status, "call_id": call_id});
+    if let Some(namespace) = &call.namespace {
+        item["namespace"] = json!(namespace);
     }
+    item["name"] = json!(name);
+    item[content] = json!(said);
+    item
 }
 
 /// The tokens of chat completions' `logprobs` object: the list alone is this dialect's.

@@ -3,7 +3,7 @@
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands
 //! deeper (`text.verbosity`, `input[2].phase`), and whoever cannot carry it on reports it. What cannot be translated without
-//! changing its meaning (hosted tools, a conversation that the provider keeps) is a [`BadRequest`] with code
+//! changing its meaning (calls of hosted tools, a conversation that the provider keeps) is a [`BadRequest`] with code
 //! [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE). `store` and `background` are the gateway's to read
 //! ([`conversation`](crate::openai_responses::conversation)).
 
@@ -13,11 +13,12 @@ use types::dialect::DialectName;
 use crate::framing::json::{Kind, Surrogates};
 use crate::framing::raw::Raw;
 use crate::head::{Wrong, utf8};
+use crate::offers::LeftOut;
 use crate::openai_responses::fields::{
     boolean, expect, integer, missing, number, optional, required, text, untranslatable, wrong,
 };
 use crate::openai_responses::items::ItemReader;
-use crate::openai_responses::tools::{read_choice, read_tool};
+use crate::openai_responses::tools::{ToolReader, read_choice};
 use crate::request::BadRequest;
 
 /// The word of `include` that asks for log probabilities.
@@ -59,6 +60,7 @@ struct RequestDecoder {
     top_logprobs: u32,
     /// The tools an `allowed_tools` choice leaves.
     allowed: Option<Vec<String>>,
+    left: LeftOut,
 }
 
 impl RequestDecoder {
@@ -82,6 +84,7 @@ impl RequestDecoder {
         if let Some(allowed) = self.allowed {
             request.tools.retain(|tool| allowed.contains(&tool.name));
         }
+        self.left.check(&request)?;
         Ok(request)
     }
 
@@ -93,16 +96,13 @@ impl RequestDecoder {
             "instructions" => self.instructions = Some(text(name, value)?),
             "tools" => {
                 expect(Kind::Array, name, value)?;
-                let extra = &mut request.extra;
-                let mut keep = |place: String, value: Raw<'_>| {
-                    if !value.is_null() {
-                        extra.push((place, value.to_json()));
-                    }
+                let mut reader = ToolReader {
+                    tools: &mut request.tools,
+                    extra: &mut request.extra,
+                    left: &mut self.left,
                 };
                 for (index, tool) in value.items().enumerate() {
-                    request
-                        .tools
-                        .push(read_tool(&format!("tools[{index}]"), tool, &mut keep)?);
+                    reader.read(&format!("tools[{index}]"), tool)?;
                 }
             }
             "tool_choice" => {

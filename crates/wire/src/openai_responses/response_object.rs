@@ -7,7 +7,7 @@ use types::usage::Usage;
 
 use crate::framing::json::Surrogates;
 use crate::framing::raw::Raw;
-use crate::openai_responses::tools::custom_names;
+use crate::openai_responses::client_tools::{ClientTool, ClientTools};
 
 /// What is repeated, in this order, with what stands there when the client did not write it.
 const REPEATED: [(&str, &str); 21] = [
@@ -39,8 +39,8 @@ const REPEATED: [(&str, &str); 21] = [
 pub(super) struct Echo {
     /// `,"name":value` for each.
     fields: Vec<u8>,
-    /// The names of the client's custom tools.
-    customs: Vec<String>,
+    /// How the client knows its tools.
+    tools: ClientTools,
     /// What the client asked of the service tier.
     service_tier: Option<String>,
 }
@@ -53,7 +53,7 @@ impl Echo {
         let mut written: [Option<Raw<'_>>; REPEATED.len()] = [None; REPEATED.len()];
         let mut echo = Echo {
             fields: Vec::new(),
-            customs: Vec::new(),
+            tools: ClientTools::default(),
             service_tier: None,
         };
         for (name, value) in raw.into_iter().flat_map(Raw::members) {
@@ -64,7 +64,7 @@ impl Echo {
                 written[at] = Some(value);
             }
             match &*name {
-                "tools" => echo.customs = custom_names(value),
+                "tools" => echo.tools = ClientTools::read(value),
                 "service_tier" => echo.service_tier = value.string().map(|tier| tier.into_owned()),
                 "user" => push_field(&mut echo.fields, "user", value.text()),
                 _ => {}
@@ -79,9 +79,9 @@ impl Echo {
         echo
     }
 
-    /// Whether the client knows the tool as one that takes text.
-    pub(super) fn is_custom(&self, tool: &str) -> bool {
-        self.customs.iter().any(|name| name == tool)
+    /// The client's tool that the model called, unless it is a plain function.
+    pub(super) fn tool(&self, called: &str) -> Option<&ClientTool> {
+        self.tools.find(called)
     }
 }
 

@@ -358,13 +358,15 @@ impl StreamEncoder {
             unreachable!("calls were opened just now");
         };
         let output_index = self.done.len() + calls.len();
-        let custom = self.echo.is_custom(name);
+        let tool = self.echo.tool(name);
+        let custom = tool.is_some_and(|tool| tool.custom);
         let prefix = if custom { "ctc" } else { "fc" };
         let call = OpenCall {
             index,
             item_id: format!("{prefix}_{}_{output_index}", self.bare_id()),
             call_id: id.to_owned(),
-            name: name.to_owned(),
+            name: tool.map_or(name, |tool| &tool.name).to_owned(),
+            namespace: tool.and_then(|tool| tool.namespace.clone()),
             arguments: String::new(),
             custom,
         };

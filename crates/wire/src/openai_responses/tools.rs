@@ -1,7 +1,8 @@
 //! Tools of a request, both ways.
 //!
-//! Function tools and free-text custom tools are translated; what only OpenAI's servers can run (web and file search,
-//! code interpreter, computer, image generation, MCP, shells, patches) and what only they can promise (a grammar) is not.
+//! Function tools, alone and in namespaces, and custom tools are translated; what only OpenAI's servers can run or understand
+//! (web and file search, code interpreter, computer, image generation, MCP, shells, patches, the search for tools) is an
+//! offer that is left out, see [`crate::offers`].
 //!
 //! A custom tool takes text where a function takes JSON. It becomes a function with one string, [`CUSTOM_INPUT`]; its calls and their
 //! text are wrapped and unwrapped by [`wrap_input`] and [`unwrap_input`], so that the client sees custom calls and the model
@@ -13,7 +14,9 @@ use types::chat::{Json, Tool, ToolChoice};
 
 use crate::framing::json::{Kind, Surrogates};
 use crate::framing::raw::Raw;
+use crate::offers::LeftOut;
 use crate::openai_chat::media;
+use crate::openai_responses::client_tools::flat;
 use crate::openai_responses::fields::{boolean, expect, optional, required, untranslatable, wrong};
 use crate::request::BadRequest;
 
@@ -21,58 +24,138 @@ use crate::request::BadRequest;
 pub const CUSTOM_INPUT: &str = "input";
 const CUSTOM_PARAMETERS: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The tool's whole input, as plain text."}},"required":["input"],"additionalProperties":false}"#;
 
-/// Reads one tool. What this model has no word for is given to `keep` with its place.
-pub(super) fn read_tool(place: &str, tool: Raw<'_>, keep: &mut dyn FnMut(String, Raw<'_>)) -> Result<Tool, BadRequest> {
-    expect(Kind::Object, place, tool)?;
-    let kind = required(place, tool, "type")?;
-    let known: &[&str] = match kind.as_str() {
-        "function" => &["type", "name", "description", "parameters", "strict", "cache_control"],
-        "custom" => {
-            let format = tool
-                .get("format")
-                .and_then(|format| format.get("type"))
-                .and_then(Raw::string);
-            if format.is_some_and(|format| format != "text") {
-                let place = format!("{place}.format");
-                return Err(untranslatable(&place, "a custom tool with a grammar"));
-            }
-            &["type", "name", "description", "format", "cache_control"]
-        }
-        other => {
-            let place = format!("{place}.type");
-            return Err(untranslatable(&place, &format!("a tool of type `{other}`")));
-        }
-    };
-    for (name, value) in tool.members() {
-        if !known.contains(&&*name) {
-            keep(format!("{place}.{name}"), value);
-        }
-    }
-    let parameters = match tool.get("parameters") {
-        _ if kind == "custom" => Some(Json::parse(CUSTOM_PARAMETERS).expect("the schema is JSON")),
-        Some(schema) => Some(expect(Kind::Object, &format!("{place}.parameters"), schema)?.to_json()),
-        None => None,
-    };
-    let strict = tool.get("strict").filter(|_| kind == "function");
-    Ok(Tool {
-        name: required(place, tool, "name")?,
-        description: optional(place, tool, "description")?,
-        parameters,
-        strict: strict
-            .map(|value| boolean(&format!("{place}.strict"), value))
-            .transpose()?,
-        cache: media::read_cache_mark(tool),
-    })
+/// Where a request's tools are put as they are read.
+pub(super) struct ToolReader<'a> {
+    pub(super) tools: &'a mut Vec<Tool>,
+    /// What the neutral model has no word for, by its place.
+    pub(super) extra: &'a mut Vec<(String, Json)>,
+    pub(super) left: &'a mut LeftOut,
 }
 
-/// The names of a request's custom tools.
-pub(super) fn custom_names(tools: Raw<'_>) -> Vec<String> {
-    let custom = tools
-        .items()
-        .filter(|tool| tool.get("type").and_then(Raw::string).as_deref() == Some("custom"));
-    custom
-        .filter_map(|tool| Some(tool.get("name")?.string()?.into_owned()))
-        .collect()
+impl ToolReader<'_> {
+    /// Reads one element of `tools`: a tool, a namespace of some, or one that is left out.
+    pub(super) fn read(&mut self, place: &str, tool: Raw<'_>) -> Result<(), BadRequest> {
+        expect(Kind::Object, place, tool)?;
+        match required(place, tool, "type")?.as_str() {
+            "namespace" => self.namespace(place, tool),
+            kind => self.tool(place, kind, tool, None),
+        }
+    }
+
+    /// Its functions, under names that tell the namespace. What it is for stands with the first of them.
+    fn namespace(&mut self, place: &str, namespace: Raw<'_>) -> Result<(), BadRequest> {
+        let name = required(place, namespace, "name")?;
+        self.keep_others(place, namespace, &["type", "name", "description", "tools"]);
+        let first = self.tools.len();
+        for (index, tool) in namespace.get("tools").into_iter().flat_map(Raw::items).enumerate() {
+            let place = format!("{place}.tools[{index}]");
+            expect(Kind::Object, &place, tool)?;
+            let kind = required(&place, tool, "type")?;
+            self.tool(&place, &kind, tool, Some(&name))?;
+        }
+        let about = optional(place, namespace, "description")?.filter(|about| !about.is_empty());
+        if let (Some(about), Some(tool)) = (about, self.tools.get_mut(first)) {
+            let about = format!("The tools named `{name}__…`: {about}");
+            tool.description = Some(match tool.description.take() {
+                Some(own) => format!("{own}\n\n{about}"),
+                None => about,
+            });
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self, place: &str, kind: &str, tool: Raw<'_>, namespace: Option<&str>) -> Result<(), BadRequest> {
+        let read = match kind {
+            "function" => self.function(place, tool)?,
+            "custom" => match self.custom(place, tool)? {
+                Some(read) => read,
+                None => return Ok(()),
+            },
+            _ => {
+                // A hosted tool is chosen by its type.
+                let name = optional(place, tool, "name")?;
+                self.left
+                    .add(place, kind, name.as_deref().unwrap_or(kind), tool, self.extra);
+                return Ok(());
+            }
+        };
+        let name = match namespace {
+            Some(namespace) => flat(namespace, &read.name),
+            None => read.name,
+        };
+        if self.tools.iter().any(|known| known.name == name) && namespace.is_some() {
+            // Two tools of one name are refused everywhere; which of them was called could not be told.
+            self.left.add(place, kind, &name, tool, self.extra);
+            return Ok(());
+        }
+        self.tools.push(Tool { name, ..read });
+        Ok(())
+    }
+
+    fn function(&mut self, place: &str, tool: Raw<'_>) -> Result<Tool, BadRequest> {
+        let known = ["type", "name", "description", "parameters", "strict", "cache_control"];
+        self.keep_others(place, tool, &known);
+        let here = format!("{place}.parameters");
+        let parameters = tool.get("parameters").map(|schema| expect(Kind::Object, &here, schema));
+        let strict = tool
+            .get("strict")
+            .map(|value| boolean(&format!("{place}.strict"), value));
+        Ok(Tool {
+            name: required(place, tool, "name")?,
+            description: optional(place, tool, "description")?,
+            parameters: parameters.transpose()?.map(Raw::to_json),
+            strict: strict.transpose()?,
+            cache: media::read_cache_mark(tool),
+        })
+    }
+
+    /// A tool that takes text. A grammar is told to the model, which nothing holds to it: it is reported by its place. `None`:
+    /// the tool's format is of a kind that cannot even be told.
+    fn custom(&mut self, place: &str, tool: Raw<'_>) -> Result<Option<Tool>, BadRequest> {
+        let name = required(place, tool, "name")?;
+        let mut description = optional(place, tool, "description")?;
+        let format = tool.get("format");
+        match format
+            .and_then(|format| format.get("type"))
+            .and_then(Raw::string)
+            .as_deref()
+        {
+            None | Some("text") => {}
+            Some("grammar") => {
+                let here = format!("{place}.format");
+                let format = format.expect("its type was just read");
+                let definition = required(&here, format, "definition")?;
+                let syntax = optional(&here, format, "syntax")?.unwrap_or_default();
+                let told =
+                    format!("The input must follow this {syntax} grammar, with nothing around it:\n{definition}");
+                description = Some(match description {
+                    Some(description) => format!("{description}\n\n{told}"),
+                    None => told,
+                });
+                self.extra.push((here, format.to_json()));
+            }
+            Some(_) => {
+                self.left.add(place, "custom", &name, tool, self.extra);
+                return Ok(None);
+            }
+        }
+        self.keep_others(place, tool, &["type", "name", "description", "format", "cache_control"]);
+        Ok(Some(Tool {
+            name,
+            description,
+            parameters: Some(Json::parse(CUSTOM_PARAMETERS).expect("the schema is JSON")),
+            strict: None,
+            cache: media::read_cache_mark(tool),
+        }))
+    }
+
+    fn keep_others(&mut self, place: &str, tool: Raw<'_>, known: &[&str]) {
+        for (name, value) in tool.members() {
+            if !known.contains(&&*name) && !value.is_null() {
+                self.extra.push((format!("{place}.{name}"), value.to_json()));
+            }
+        }
+    }
 }
 
 /// Reads `tool_choice`; with it the tools an `allowed_tools` choice leaves.
@@ -89,15 +172,15 @@ pub(super) fn read_choice(value: Raw<'_>) -> Result<(ToolChoice, Option<Vec<Stri
     }
     expect(Kind::Object, place, value)?;
     match required(place, value, "type")?.as_str() {
-        "function" | "custom" => Ok((ToolChoice::Named(required(place, value, "name")?), None)),
+        "function" | "custom" => Ok((ToolChoice::Named(chosen(place, value)?), None)),
         "allowed_tools" => {
             let mut names = Vec::new();
             for (index, tool) in value.get("tools").into_iter().flat_map(Raw::items).enumerate() {
                 let place = format!("tool_choice.tools[{index}]");
                 expect(Kind::Object, &place, tool)?;
-                match required(&place, tool, "type")?.as_str() {
-                    "function" | "custom" => names.push(required(&place, tool, "name")?),
-                    _ => return Err(untranslatable(&place, "a tool that is no function")),
+                // Of the others none is offered elsewhere, allowed or not.
+                if matches!(required(&place, tool, "type")?.as_str(), "function" | "custom") {
+                    names.push(chosen(&place, tool)?);
                 }
             }
             // Offering only the allowed tools asks for the same.
@@ -106,6 +189,15 @@ pub(super) fn read_choice(value: Raw<'_>) -> Result<(ToolChoice, Option<Vec<Stri
         }
         _ => Err(untranslatable(place, "a choice that is no function")),
     }
+}
+
+/// The name of a tool that is chosen or was called, as it is offered elsewhere.
+pub(super) fn chosen(place: &str, tool: Raw<'_>) -> Result<String, BadRequest> {
+    let name = required(place, tool, "name")?;
+    Ok(match optional(place, tool, "namespace")? {
+        Some(namespace) => flat(&namespace, &name),
+        None => name,
+    })
 }
 
 /// A function tool, its schema as it was written.

@@ -158,10 +158,6 @@ fn what_gemini_cannot_say_is_refused() {
         ),
         (with_extra("modalities", r#"["text","audio"]"#), "modalities"),
         (with_extra("logit_bias", r#"{"50256":-100}"#), "logit_bias"),
-        (
-            with_extra("web_search_options", r#"{"search_context_size":"low"}"#),
-            "web_search_options",
-        ),
         (with_part(image(Media::FileId { id: "file-abc".into() })), "messages"),
         (
             with_part(file(Media::Url {

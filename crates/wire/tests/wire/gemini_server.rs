@@ -197,8 +197,6 @@ fn small_spellings_mean_what_they_should() {
 fn what_only_this_dialect_can_say_is_untranslatable_and_not_wrong() {
     let part = |part: &str| format!(r#"{{"contents":[{{"role":"model","parts":[{part}]}}]}}"#);
     for body in [
-        with(r#","tools":[{"googleSearch":{}}]"#),
-        with(r#","tools":[{"code_execution":{}}]"#),
         with(r#","cachedContent":"cachedContents/1""#),
         with(r#","generationConfig":{"responseModalities":["IMAGE"]}"#),
         with(r#","generationConfig":{"responseMimeType":"text/x.enum"}"#),

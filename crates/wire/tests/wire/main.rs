@@ -3,6 +3,7 @@
 
 use types::event::StreamEvent;
 
+mod agents;
 mod anthropic_messages;
 mod anthropic_server;
 mod bedrock_converse;
@@ -12,6 +13,7 @@ mod degrade;
 mod embeddings;
 mod gemini;
 mod gemini_server;
+mod offers;
 mod ollama_chat;
 mod openai_chat;
 

@@ -175,8 +175,7 @@ fn wrong_requests_name_the_place() {
 #[test]
 fn what_only_this_dialect_can_say_is_untranslatable_and_not_wrong() {
     for fields in [
-        r#""tools":[{"type":"custom","custom":{"name":"x"}}]"#,
-        r#""functions":[{"name":"f"}]"#,
+        r#""functions":[{"name":"f"}],"function_call":{"name":"f"}"#,
         r#""modalities":["text","audio"]"#,
         r#""tool_choice":{"type":"custom","custom":{"name":"x"}}"#,
     ] {

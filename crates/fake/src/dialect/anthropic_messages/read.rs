@@ -44,8 +44,8 @@ pub(crate) fn read(body: &Value, headers: &HeaderMap) -> Result<Prompt, Refusal>
         let assistant = match message["role"].as_str() {
             Some("assistant") => true,
             Some("user") => false,
-            // The newest models take system turns among the others.
-            Some("system") if version == VERSION_2026 => {
+            // The newest models take system turns among the others, whatever version is asked for.
+            Some("system") => {
                 prompt.system.push_str(&texts(&message["content"]));
                 continue;
             }

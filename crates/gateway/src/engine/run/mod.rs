@@ -343,7 +343,7 @@ impl Run {
             created: now.wall.0 / 1000,
             include_usage: self.include_usage,
             reasoning_field: ReasoningField::ReasoningContent,
-            request: body.bytes.clone(),
+            request: body.original.clone(),
         };
         let continuation = launch
             .continuation
