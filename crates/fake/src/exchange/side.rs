@@ -15,6 +15,7 @@ impl Exchange<'_> {
         }
         let body = self.body.take().unwrap_or_default();
         match embed::answer(dialect, &body, self.model(), &self.request_id) {
+            Ok(_) if behaviour.empty => self.unary(behaviour, "application/json", "{}".to_owned()),
             Ok(answer) => self.unary(behaviour, "application/json", answer.to_string()),
             Err(refusal) => self.refused(behaviour, &refusal),
         }

@@ -21,8 +21,24 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// While an answer whose headers went out early waits for its commit, the client is sent a comment this often: below
 /// the 30 s after which the most impatient load balancers cut a silent connection.
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
-/// SDKs skip it.
-const COMMENT: &[u8] = b": waiting\n\n";
+
+/// What a client is sent while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// A comment, which readers of server-sent events skip.
+    Comment,
+    /// Empty lines: Google's SDKs take a comment for a broken chunk and skip these.
+    EmptyLines,
+}
+
+impl Waiting {
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Waiting::Comment => b": waiting\n\n",
+            Waiting::EmptyLines => b"\n\n",
+        }
+    }
+}
 
 /// One part of an answer.
 #[derive(Debug)]
@@ -100,6 +116,7 @@ pub struct RunningBody {
     last_given: Option<Instant>,
     /// Runs until the first part, when headers went out before the commit.
     comment: Option<Pin<Box<Sleep>>>,
+    waiting: Waiting,
 }
 
 impl std::fmt::Debug for RunningBody {
@@ -118,12 +135,15 @@ impl RunningBody {
             output,
             last_given: None,
             comment: None,
+            waiting: Waiting::Comment,
         }
     }
 
-    /// A body whose headers were sent before the commit: comments keep the connection open until then.
-    pub fn early(run: Loop, output: Output) -> RunningBody {
+    /// A body whose headers were sent before the commit: comments, or what the client skips as well, keep the connection open
+    /// until then.
+    pub fn early(run: Loop, output: Output, waiting: Waiting) -> RunningBody {
         RunningBody {
+            waiting,
             comment: Some(Box::pin(sleep(COMMENT_INTERVAL))),
             ..RunningBody::new(run, output)
         }
@@ -165,9 +185,11 @@ impl Body for RunningBody {
             }
             Some(Part::Head(_)) => unreachable!("the head is sent once and was taken before the body was made"),
             None if this.run.is_none() => Poll::Ready(None),
-            None => this
-                .poll_comment(cx)
-                .map(|()| Some(Ok(Frame::data(Bytes::from_static(COMMENT))))),
+            None => {
+                let bytes = this.waiting.bytes();
+                let wait = this.poll_comment(cx);
+                wait.map(|()| Some(Ok(Frame::data(Bytes::from_static(bytes)))))
+            }
         }
     }
 

@@ -101,10 +101,12 @@ impl Transcript {
     pub fn continuation(&self, mode: Mode, options: EncoderOptions) -> Continuation<'_> {
         let identity = match &self.identity {
             Some((id, model, created)) => {
+                // What the provider did not tell, the client was told from the options.
+                let told = |word: &String, ours: &String| if word.is_empty() { ours } else { word }.clone();
                 let created = if *created == 0 { options.created } else { *created };
                 EncoderOptions {
-                    id: id.clone(),
-                    model: model.clone(),
+                    id: told(id, &options.id),
+                    model: told(model, &options.model),
                     created,
                     ..options
                 }
@@ -113,19 +115,17 @@ impl Transcript {
         };
         Continuation {
             text: &self.text,
-            seen: self.events(&identity),
+            seen: self.events(),
             mode,
             identity,
         }
     }
 
     /// What the client has seen, as the fewest events that say it.
-    fn events(&self, identity: &EncoderOptions) -> Vec<StreamEvent> {
-        let mut events = vec![StreamEvent::Start {
-            id: identity.id.clone(),
-            model: identity.model.clone(),
-            created: identity.created,
-        }];
+    fn events(&self) -> Vec<StreamEvent> {
+        // As the provider told it: what it left out, the encoder takes from the options, as it did the first time.
+        let (id, model, created) = self.identity.clone().unwrap_or_default();
+        let mut events = vec![StreamEvent::Start { id, model, created }];
         if !self.reasoning.is_empty() {
             events.push(StreamEvent::Reasoning {
                 choice: 0,

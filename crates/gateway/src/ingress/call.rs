@@ -21,7 +21,7 @@ use crate::conversations::Conversations;
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::call_ids::CallId;
 use crate::engine::drive::drive;
-use crate::engine::output::{self, Loop, Output, RunningBody};
+use crate::engine::output::{self, Loop, Output, RunningBody, Waiting};
 use crate::engine::run::{Admitted, Engine, Run};
 use crate::fleet::route::Route;
 use crate::fleet::snapshot::{Found, Snapshot};
@@ -269,7 +269,10 @@ async fn answer(engine: Arc<Engine>, admitted: Admitted) -> Response<ReplyBody> 
     let run = Box::new(Run::new(engine, admitted));
     let mut run: Loop = Box::pin(drive(run, output.clone()));
     if let Some(head) = early {
-        return Response::from_parts(head, ReplyBody::Running(RunningBody::early(run, output)));
+        return Response::from_parts(
+            head,
+            ReplyBody::Running(RunningBody::early(run, output, waiting(dialect))),
+        );
     }
     let Some(head) = output::head(&mut run, &output).await else {
         let complaint = BadRequest {
@@ -284,6 +287,16 @@ async fn answer(engine: Arc<Engine>, admitted: Admitted) -> Response<ReplyBody> 
     }
     let body = output::whole(run, &output).await;
     Response::from_parts(*head, ReplyBody::whole(body))
+}
+
+/// What a client of the dialect skips while it waits for a stream's first event.
+fn waiting(dialect: IngressDialect) -> Waiting {
+    match dialect {
+        IngressDialect::OpenaiChat | IngressDialect::OpenaiResponses | IngressDialect::AnthropicMessages => {
+            Waiting::Comment
+        }
+        IngressDialect::Gemini => Waiting::EmptyLines,
+    }
 }
 
 /// The head of a stream that begins before its commit: only what is known without an attempt.

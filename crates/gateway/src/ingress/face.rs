@@ -87,7 +87,7 @@ impl Face {
             StoredVerb::Get => conversations.get(id).ok_or_else(unknown)?.response.clone(),
             StoredVerb::InputItems => {
                 let kept = conversations.get(id).ok_or_else(unknown)?;
-                openai_responses::conversation::input_items(&kept.items)
+                openai_responses::conversation::input_items(&kept)
             }
             StoredVerb::Delete => {
                 if !conversations.delete(id) {

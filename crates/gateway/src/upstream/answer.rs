@@ -45,6 +45,8 @@ pub enum AnswerReader {
         upstream: DialectName,
         /// How the client wants the numbers.
         encoding: EmbeddingEncoding,
+        /// The model, where the answer names none.
+        model: String,
     },
     /// Whatever it is, it goes on.
     Opaque {
@@ -132,13 +134,20 @@ impl AnswerReader {
                 usage: facts.usage,
                 ..Answer::default()
             }),
-            AnswerReader::Embedding { upstream, encoding } => {
-                embeddings::decode_answer(*upstream, raw).map(|answer| Answer {
+            AnswerReader::Embedding {
+                upstream,
+                encoding,
+                model,
+            } => embeddings::decode_answer(*upstream, raw).map(|mut answer| {
+                if answer.model.is_empty() {
+                    answer.model.clone_from(model);
+                }
+                Answer {
                     body: embeddings::encode_answer(&answer, *encoding).into(),
                     usage: answer.usage,
                     ..Answer::default()
-                })
-            }
+                }
+            }),
             AnswerReader::Opaque { .. } => Ok(Answer {
                 body,
                 content_type: content_type(raw.headers),

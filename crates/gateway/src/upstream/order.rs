@@ -21,7 +21,7 @@ use wire::degrade::{Contract, Malformed};
 use wire::opaque::OpaqueRequest;
 use wire::request::{BadRequest, Dropped, Encoded, UNTRANSLATABLE, Unsupported, UpstreamModel};
 use wire::response::EncoderOptions;
-use wire::{degrade, dialect, embeddings, quirks, server};
+use wire::{degrade, dialect, embeddings, openai_responses, quirks, server};
 
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::resume::Continuation;
@@ -29,6 +29,9 @@ use crate::fleet::route::Target;
 use crate::upstream::answer::AnswerReader;
 use crate::upstream::client::request;
 use crate::upstream::reader::Reader;
+
+/// Anthropic's header that names what is in trial: the client's words, ours and the operator's stand in one list.
+const BETA: &str = "anthropic-beta";
 
 /// What an attempt needs to know of its call.
 pub struct Order<'a> {
@@ -122,17 +125,13 @@ impl Order<'_> {
         if let Some(urls) = self.to_fetch()? {
             return Ok(Outgoing::Fetch(urls));
         }
+        self.forward(&mut headers);
         let (bytes, dropped) = if self.passes_through() {
-            for (name, value) in &body.forwarded {
-                headers.insert(name, value.clone());
-            }
             (self.spliced(&mut headers), Vec::new())
         } else {
             let encoded = self.encode()?;
             for (name, value) in encoded.headers {
-                if let Ok(value) = HeaderValue::try_from(value) {
-                    headers.insert(HeaderName::from_static(name), value);
-                }
+                add(&mut headers, name, &value);
             }
             (Bytes::from(encoded.body), encoded.dropped)
         };
@@ -159,13 +158,40 @@ impl Order<'_> {
         self.target.provider.hosting.fit(self.dialect(), operation, bytes)
     }
 
+    /// The client's headers that belong to its dialect, for a target of the same one: also when its bytes are written anew, since
+    /// they still say the same.
+    fn forward(&self, headers: &mut HeaderMap) {
+        let same = match &self.body.ask {
+            Ask::Generate | Ask::CountTokens => self.dialect() == self.body.dialect.name(),
+            Ask::Embed | Ask::Opaque(_) => false,
+        };
+        for (name, value) in self.body.forwarded.iter().filter(|_| same) {
+            match value.to_str() {
+                Ok(text) if BETA == name => add(headers, BETA, text),
+                Ok(_) | Err(_) => {
+                    headers.insert(name, value.clone());
+                }
+            }
+        }
+    }
+
     /// The client's bytes with the target's model.
     fn spliced(&self, headers: &mut HeaderMap) -> Bytes {
         let (body, model) = (self.body, self.target.facts.id.model());
         match &body.ask {
             Ask::Generate | Ask::CountTokens | Ask::Embed => {
                 let want_usage = self.target.provider.quirks.takes_stream_options();
-                body.head.splice(&body.bytes, model, want_usage)
+                let bytes = body.head.splice(&body.bytes, model, want_usage);
+                match self.dialect() {
+                    // What other models thought stands sealed in it, which OpenAI would refuse as not its own.
+                    DialectName::OpenaiResponses => openai_responses::carry::without_carried(&bytes),
+                    DialectName::OpenaiChat
+                    | DialectName::AnthropicMessages
+                    | DialectName::Gemini
+                    | DialectName::BedrockConverse
+                    | DialectName::CohereChat
+                    | DialectName::OllamaChat => bytes,
+                }
             }
             Ask::Opaque(opaque) => {
                 match &opaque.content_type {
@@ -321,6 +347,7 @@ impl Order<'_> {
             (Ask::Embed, false) => AnswerReader::Embedding {
                 upstream,
                 encoding: self.body.embedding().map(|r| r.encoding).unwrap_or_default(),
+                model: self.target.facts.id.model().to_owned(),
             },
             (Ask::Opaque(opaque), _) => AnswerReader::Opaque {
                 names_model: !self.body.head.model.is_empty(),
@@ -342,6 +369,26 @@ impl Order<'_> {
             Some(continuation) => Reader::continuing(upstream, ingress, continuation, self.resumable),
             None => Reader::translating(upstream, ingress, self.identity.clone(), self.resumable),
         }
+    }
+}
+
+/// Sets a header; to `anthropic-beta`, which is a list, it adds what is not in it.
+fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let known = headers.get(name).filter(|_| name == BETA);
+    let joined = match known.and_then(|known| known.to_str().ok()) {
+        Some(known) => {
+            let mut words: Vec<&str> = Vec::new();
+            for word in known.split(',').chain(value.split(',')).map(str::trim) {
+                if !word.is_empty() && !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            words.join(",")
+        }
+        None => value.to_owned(),
+    };
+    if let Ok(value) = HeaderValue::try_from(joined) {
+        headers.insert(HeaderName::from_static(name), value);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{DIALECTS, House, NAMES, chat, three};
+use crate::framing::{own_prompt_tokens, tells_cached};
+use crate::house::{DIALECTS, House, NAMES, after, chat, three};
+use crate::ingress::{Ingress, sample};
 
 const ROUTE: &str = "tiers: [{ targets: [primary/alpha] }, { targets: [second/beta] }]";
 /// What the primary says it used.
@@ -14,11 +16,13 @@ fn tokens(line: &Value) -> [Option<u64>; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn usage_is_counted_whole_and_streamed_whether_the_client_asked_for_it_or_not() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in sample() {
         for (stream, asks) in [(false, false), (true, false), (true, true)] {
-            let name = format!("{dialect}, stream {stream}, asks {asks}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{dialect} {ingress:?}, stream {stream}, asks {asks}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", USED);
+            let input = 120 + own_prompt_tokens(dialect);
+            let cached = if tells_cached(dialect) { 20 } else { 0 };
             let mut body = chat("chat", stream);
             if asks {
                 body["stream_options"] = json!({"include_usage": true});
@@ -26,28 +30,24 @@ async fn usage_is_counted_whole_and_streamed_whether_the_client_asked_for_it_or_
             let reply = house.call(&body).await;
             assert_eq!(reply.status, 200, "{name}");
             let told = if stream {
-                reply.heard().usage
+                reply.heard().usage.map(|usage| ingress.counts(&usage))
             } else {
-                Some(reply.json()["usage"].clone())
+                ingress.usage(&reply.json())
             };
-            assert_eq!(told.is_some(), asks || !stream, "{name}: to the client when it asked");
+            // Only chat completions have the question; the others always tell.
+            let asked = asks || !stream || ingress != Ingress::Chat;
+            assert_eq!(told.is_some(), asked, "{name}: to the client when it asked");
             if let Some(told) = told {
-                assert_eq!(
-                    (&told["prompt_tokens"], &told["completion_tokens"]),
-                    (&json!(120), &json!(34)),
-                    "{name}"
-                );
-                assert_eq!(told["total_tokens"], 154, "{name}");
-                assert_eq!(told["prompt_tokens_details"]["cached_tokens"], 20, "{name}");
+                assert_eq!(told, (input, 34, cached), "{name}");
             }
-            if stream && !asks {
+            if stream && !asked {
                 let text = String::from_utf8_lossy(&reply.body).into_owned();
                 assert!(!text.contains("\"usage\":{"), "{name}: {text}");
             }
             for kind in ["attempt", "call"] {
                 let lines = house.log_lines(kind).await;
                 assert_eq!(lines.len(), 1, "{name}");
-                assert_eq!(tokens(&lines[0]), [Some(120), Some(34)], "{name}: {}", lines[0]);
+                assert_eq!(tokens(&lines[0]), [Some(input), Some(34)], "{name}: {}", lines[0]);
                 for (key, value) in [
                     ("request_id", reply.header("x-jumpseat-call-id")),
                     ("route", "chat"),
@@ -66,7 +66,7 @@ async fn usage_is_counted_whole_and_streamed_whether_the_client_asked_for_it_or_
                 assert!(lines[0]["latency_ms"].is_number(), "{name}");
                 assert!(lines[0]["first_token_ms"].is_number(), "{name}: {}", lines[0]);
             }
-            assert_eq!(house.log_lines("call").await[0]["cached_tokens"], 20, "{name}");
+            assert_eq!(house.log_lines("call").await[0]["cached_tokens"], cached, "{name}");
             let counted = |kind: &str| {
                 house.metric(&[
                     "gen_ai_client_token_usage_total{",
@@ -76,7 +76,7 @@ async fn usage_is_counted_whole_and_streamed_whether_the_client_asked_for_it_or_
             };
             assert_eq!(
                 (counted("input"), counted("output")),
-                (120.0, 34.0),
+                (input as f64, 34.0),
                 "{name}: {}",
                 house.metrics()
             );
@@ -96,18 +96,18 @@ async fn usage_is_counted_whole_and_streamed_whether_the_client_asked_for_it_or_
 
 #[tokio::test(start_paused = true)]
 async fn the_answers_model_is_the_providers_own_whoever_answers() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in sample() {
         for stream in [false, true] {
             for (fault, model) in [("ok", "alpha"), ("503", "beta")] {
-                let house = House::new(&NAMES, &three(dialect, ROUTE));
+                let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
                 house.always("primary", fault);
                 let reply = house.call(&chat("chat", stream)).await;
                 let told = if stream {
                     reply.heard().models
                 } else {
-                    vec![reply.json()["model"].as_str().unwrap().to_owned()]
+                    vec![ingress.model(&reply.json())]
                 };
-                assert_eq!(told, [model], "{dialect}, stream {stream}");
+                assert_eq!(told, [model], "{dialect} {ingress:?}, stream {stream}");
             }
         }
     }
@@ -115,10 +115,10 @@ async fn the_answers_model_is_the_providers_own_whoever_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn each_attempt_of_a_call_is_accounted_to_its_own_target() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in sample() {
         for stream in [false, true] {
-            let name = format!("{dialect}, stream {stream}");
-            let house = House::new(&NAMES, &three(dialect, ROUTE));
+            let name = format!("{dialect} {ingress:?}, stream {stream}");
+            let house = House::new(&NAMES, &three(dialect, ROUTE)).asked_in(ingress);
             house.always("primary", "503");
             house.always("second", USED);
             let reply = house.call(&chat("chat", stream)).await;
@@ -141,7 +141,11 @@ async fn each_attempt_of_a_call_is_accounted_to_its_own_target() {
             ];
             assert_eq!(told, expected, "{name}");
             assert_eq!(tokens(&lines[0]), [None, None], "{name}");
-            assert_eq!(tokens(&lines[2]), [Some(120), Some(34)], "{name}");
+            assert_eq!(
+                tokens(&lines[2]),
+                [Some(120 + own_prompt_tokens(after(dialect, 1))), Some(34)],
+                "{name}"
+            );
             let call = &house.log_lines("call").await[0];
             assert_eq!((&call["attempts"], &call["tier"]), (&json!(3), &json!(2)), "{name}");
             assert_eq!(call["fallback_reason"], "overloaded", "{name}");
@@ -229,4 +233,42 @@ async fn unknown_fields_and_key_order_survive_the_way_to_a_provider_of_the_same_
     assert_eq!(reply.status, 200);
     let came = house.entries("primary")[0].raw_body.clone();
     assert_eq!(String::from_utf8_lossy(&came), sent.replace("\"chat\"", "\"alpha\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_dialects_bytes_pass_to_a_provider_of_its_own_as_they_came() {
+    let rows = [
+        (
+            Ingress::Chat,
+            r#"{ "later":{"b":1,"a":[2.50]}, "messages":[{"content":"Hi","role":"user"}],"model":"chat"}"#,
+        ),
+        (
+            Ingress::Responses,
+            r#"{ "later":{"b":1,"a":[2.50]}, "input":"Hi","model":"chat"}"#,
+        ),
+        (
+            Ingress::Messages,
+            r#"{ "later":{"b":1,"a":[2.50]}, "max_tokens":64,"messages":[{"content":"Hi","role":"user"}],"model":"chat"}"#,
+        ),
+        (
+            Ingress::Gemini,
+            r#"{ "later":{"b":1,"a":[2.50]}, "contents":[{"parts":[{"text":"Hi"}]}]}"#,
+        ),
+    ];
+    for (ingress, body) in rows {
+        let house = House::new(
+            &NAMES,
+            &three(ingress.dialect(), "tiers: [{ targets: [primary/alpha] }]"),
+        );
+        let (path, headers, _) = ingress.write(&chat("chat", false));
+        // Some of the fakes refuse what they do not know, as their providers do: what matters is what came to them.
+        house.send(http::Method::POST, &path, &headers, body.into()).await;
+        let sent = house.entries("primary").remove(0);
+        assert_eq!(sent.raw_body, body.replace(r#""chat""#, r#""alpha""#), "{ingress:?}");
+        assert!(
+            ingress != Ingress::Gemini || sent.path.contains("/models/alpha:"),
+            "{}",
+            sent.path
+        );
+    }
 }

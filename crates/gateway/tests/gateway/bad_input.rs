@@ -1,4 +1,4 @@
-//! What callers send that is no call: a 4xx in OpenAI's shape, nothing upstream, nothing broken.
+//! What callers send that is no call: a 4xx in their own dialect's shape, nothing upstream, nothing broken.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::house::{DIALECTS, House, NAMES, Reply, chat, three};
+use crate::ingress::Ingress;
 
 const ROUTE: &str = "models: [gpt-4o]\ntiers: [{ targets: [primary/alpha] }, { targets: [second/beta] }]";
 const PATH: &str = "/v1/chat/completions";
@@ -121,6 +122,148 @@ async fn a_body_that_is_no_request_is_a_400_that_says_what_is_wrong() {
     assert_eq!(house.metric(&["jumpseat_refused_total "]), rows.len() as f64);
     assert_eq!(house.metric(&["jumpseat_body_bytes_in_flight "]), 0.0);
     assert_eq!(house.call(&chat("chat", false)).await.status, 200, "and it goes on");
+}
+
+/// The shape that the official SDKs of a dialect read; gives its word for the kind.
+fn shape_of(ingress: Ingress, reply: &Reply, name: &str) -> String {
+    assert_eq!(reply.header("content-type"), "application/json", "{name}");
+    let body = reply.json();
+    let error = &body["error"];
+    assert!(
+        error["message"].as_str().is_some_and(|m| !m.is_empty()),
+        "{name}: {body}"
+    );
+    match ingress {
+        Ingress::Chat | Ingress::Responses => {
+            shape(reply, name);
+            error["type"].as_str().unwrap().to_owned()
+        }
+        Ingress::Messages => {
+            assert_eq!(body["type"], "error", "{name}: {body}");
+            error["type"].as_str().unwrap().to_owned()
+        }
+        Ingress::Gemini => {
+            assert_eq!(error["code"], reply.status.as_u16(), "{name}: {body}");
+            error["status"].as_str().unwrap().to_owned()
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_has_the_shape_of_the_clients_own_dialect() {
+    for ingress in Ingress::ALL {
+        let yaml = format!("server: {{ body_max: 10KB }}\n{}", three("openai_chat", ROUTE));
+        let house = House::new(&NAMES, &yaml).asked_in(ingress);
+        let (path, headers, good) = ingress.write(&chat("chat", false));
+        let good = good.to_string();
+        let mut long = chat("chat", false);
+        long["messages"][0]["content"] = json!("x".repeat(20_000));
+        let long = ingress.write(&long).2.to_string();
+        let (elsewhere, _, unknown) = ingress.write(&chat("nobody", false));
+        let gzip = [&headers[..], &[("content-encoding", "gzip")]].concat();
+        let hasty = [&headers[..], &[("x-jumpseat-deadline", "soon")]].concat();
+        type Row<'a> = (
+            &'a str,
+            Method,
+            &'a str,
+            &'a [(&'a str, &'a str)],
+            String,
+            u16,
+            [&'a str; 3],
+        );
+        let invalid = ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"];
+        let missing = ["invalid_request_error", "not_found_error", "NOT_FOUND"];
+        let rows: Vec<Row<'_>> = vec![
+            ("nothing", Method::POST, &path, &headers, String::new(), 400, invalid),
+            ("text", Method::POST, &path, &headers, "hello".into(), 400, invalid),
+            ("an array", Method::POST, &path, &headers, "[]".into(), 400, invalid),
+            (
+                "cut",
+                Method::POST,
+                &path,
+                &headers,
+                good[..good.len() - 2].into(),
+                400,
+                invalid,
+            ),
+            (
+                "more behind it",
+                Method::POST,
+                &path,
+                &headers,
+                format!("{good}x"),
+                400,
+                invalid,
+            ),
+            ("deep", Method::POST, &path, &headers, "[".repeat(9_000), 400, invalid),
+            (
+                "a wish that is none",
+                Method::POST,
+                &path,
+                &hasty,
+                good.clone(),
+                400,
+                invalid,
+            ),
+            (
+                "no such model",
+                Method::POST,
+                &elsewhere,
+                &headers,
+                unknown.to_string(),
+                404,
+                missing,
+            ),
+            (
+                "too large",
+                Method::POST,
+                &path,
+                &headers,
+                long,
+                413,
+                ["invalid_request_error", "request_too_large", "INVALID_ARGUMENT"],
+            ),
+            ("packed", Method::POST, &path, &gzip, good.clone(), 415, invalid),
+            (
+                "another method",
+                Method::PUT,
+                &path,
+                &headers,
+                good.clone(),
+                405,
+                ["invalid_request_error", "invalid_request_error", "UNIMPLEMENTED"],
+            ),
+        ];
+        for (what, method, path, headers, body, status, words) in rows {
+            let name = format!("{what}, asked in {ingress:?}");
+            let reply = house.send(method.clone(), path, headers, body.into()).await;
+            assert_eq!(reply.status, status, "{name}: {reply:?}");
+            let word = shape_of(ingress, &reply, &name);
+            let wanted = match ingress {
+                Ingress::Chat | Ingress::Responses => words[0],
+                Ingress::Messages => words[1],
+                Ingress::Gemini => words[2],
+            };
+            assert_eq!(word, wanted, "{name}: {reply:?}");
+            assert_eq!(reply.header("x-should-retry"), "false", "{name}");
+            if method == Method::POST {
+                let id = reply.header("x-jumpseat-call-id");
+                assert!(!id.is_empty(), "{name}");
+                assert_eq!(
+                    (reply.header("x-request-id"), reply.header("request-id")),
+                    (id, id),
+                    "{name}"
+                );
+            }
+        }
+        assert_eq!(NAMES.map(|n| house.attempts(n)), [0, 0, 0], "{ingress:?}");
+        assert_eq!(house.metric(&["jumpseat_body_bytes_in_flight "]), 0.0, "{ingress:?}");
+        assert_eq!(
+            house.call(&chat("chat", false)).await.status,
+            200,
+            "{ingress:?}: and it goes on"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

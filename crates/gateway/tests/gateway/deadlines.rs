@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::house::{DIALECTS, Heard, House, NAMES, chat, three};
+use crate::house::{DIALECTS, House, NAMES, chat, three};
+use crate::ingress::sample;
 
 const TWO: &str = "tiers: [{ targets: [primary/alpha] }, { targets: [second/beta] }]";
 const SOLE: &str = "timeouts: { first_token: 5s }\ntiers: [{ targets: [primary/alpha] }]";
@@ -29,15 +30,15 @@ const PATIENCE: &[(&[(&str, &str)], u64)] = &[
 
 #[tokio::test(start_paused = true)]
 async fn the_client_is_answered_by_its_deadline_and_before_its_sdk_would_try_again() {
-    for dialect in DIALECTS {
+    for (ingress, dialect) in sample() {
         for (headers, millis) in PATIENCE {
             for stream in [false, true] {
-                let name = format!("{headers:?} at {dialect}, stream {stream}");
-                let house = House::new(&NAMES, &three(dialect, SOLE));
+                let name = format!("{headers:?} at {dialect} {ingress:?}, stream {stream}");
+                let house = House::new(&NAMES, &three(dialect, SOLE)).asked_in(ingress);
                 house.always("primary", "silence");
                 let reply = house.call_with(&chat("chat", stream), headers).await;
                 assert_eq!(reply.status, 504, "{name}: {reply:?}");
-                assert_eq!(reply.json()["error"]["code"], "deadline_exceeded", "{name}");
+                assert_eq!(reply.told().word, ingress.word("deadline_exceeded"), "{name}");
                 assert_eq!(reply.header("x-should-retry"), "false", "{name}");
                 let after = reply.head_after.as_millis() as u64;
                 assert!((*millis..=millis + 20).contains(&after), "{name}: after {after} ms");
@@ -65,19 +66,19 @@ async fn the_deadlines_end_is_nobodys_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_bounds_the_wait_for_the_answer_and_never_a_running_stream() {
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, TWO));
+    for (ingress, dialect) in sample() {
+        let house = House::new(&NAMES, &three(dialect, TWO)).asked_in(ingress);
         house.always("primary", "drip-1s");
         for headers in [[("x-stainless-read-timeout", "10")], [("x-jumpseat-deadline", "10s")]] {
             let reply = house.call_with(&chat("chat", true), &headers).await;
-            assert!(reply.heard().done, "{dialect}: {reply:?}");
-            assert_eq!(reply.whole_after.as_secs(), 59, "{dialect}");
+            assert!(reply.heard().done, "{dialect} {ingress:?}: {reply:?}");
+            assert_eq!(reply.whole_after.as_secs(), 59, "{dialect} {ingress:?}");
         }
         // A unary answer is bounded to its end.
         let reply = house
             .call_with(&chat("chat", false), &[("x-jumpseat-deadline", "10s")])
             .await;
-        assert_eq!(reply.status, 504, "{dialect}");
+        assert_eq!(reply.status, 504, "{dialect} {ingress:?}");
     }
 }
 
@@ -127,15 +128,15 @@ async fn each_tier_has_its_total_with_all_its_attempts_and_waits() {
 async fn a_tiers_total_bounds_a_stream_to_its_commit_only() {
     let route =
         "stream_max: 30s\ntiers: [{ targets: [primary/alpha], timeouts: { total: 10s } }, { targets: [second/beta] }]";
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, route));
+    for (ingress, dialect) in sample() {
+        let house = House::new(&NAMES, &three(dialect, route)).asked_in(ingress);
         house.always("primary", r#"{"first_token": "9s", "interval": "300ms"}"#);
         let reply = house.call(&chat("chat", true)).await;
-        assert!(reply.heard().done, "{dialect}: {reply:?}");
+        assert!(reply.heard().done, "{dialect} {ingress:?}: {reply:?}");
         assert_eq!(
             (reply.head_after.as_secs(), reply.whole_after.as_secs()),
             (9, 26),
-            "{dialect}"
+            "{dialect} {ingress:?}"
         );
 
         // `stream_max` counts from the commit.
@@ -144,34 +145,38 @@ async fn a_tiers_total_bounds_a_stream_to_its_commit_only() {
         let heard = reply.heard();
         assert!(
             heard.error.is_some() && !heard.done && reply.complete,
-            "{dialect}: {heard:?}"
+            "{dialect} {ingress:?}: {heard:?}"
         );
-        assert_eq!(heard.error.unwrap()["code"], "total_timeout", "{dialect}");
-        assert_eq!(reply.whole_after.as_secs(), 39, "{dialect}");
+        assert_eq!(
+            reply.broke().word,
+            ingress.word("total_timeout"),
+            "{dialect} {ingress:?}"
+        );
+        assert_eq!(reply.whole_after.as_secs(), 39, "{dialect} {ingress:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_first_token_of_the_last_target_is_waited_for_and_held_against_it() {
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, SOLE));
+    for (ingress, dialect) in sample() {
+        let house = House::new(&NAMES, &three(dialect, SOLE)).asked_in(ingress);
         house.always("primary", "slow-20s");
         for _ in 0..3 {
             let reply = house.call(&chat("chat", true)).await;
-            assert!(reply.heard().done, "{dialect}: not cut");
-            assert_eq!(reply.head_after.as_secs(), 20, "{dialect}");
+            assert!(reply.heard().done, "{dialect} {ingress:?}: not cut");
+            assert_eq!(reply.head_after.as_secs(), 20, "{dialect} {ingress:?}");
         }
         assert_eq!(
             house.metric(&["jumpseat_breaker_opened_total{", "primary/alpha"]),
             1.0,
-            "{dialect}: but told"
+            "{dialect} {ingress:?}: but told"
         );
         let lines = house.log_lines("attempt").await;
         assert!(
             lines
                 .iter()
                 .all(|l| l["timeout"] == "first_token" && l["outcome"] == "success"),
-            "{dialect}: {lines:?}"
+            "{dialect} {ingress:?}: {lines:?}"
         );
     }
 }
@@ -194,8 +199,8 @@ async fn a_reasoning_model_has_three_minutes_for_its_first_token() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_stops_the_streams_clocks() {
     let route = "timeouts: { idle: 5s, content_idle: 5s }\ntiers: [{ targets: [primary/alpha] }]";
-    for dialect in DIALECTS {
-        let house = House::new(&NAMES, &three(dialect, route));
+    for (ingress, dialect) in sample() {
+        let house = House::new(&NAMES, &three(dialect, route)).asked_in(ingress);
         // More than all buffers between the fake and the client hold.
         house.always("primary", r#"{"tokens": 40000}"#);
         let mut body = chat("chat", true);
@@ -206,17 +211,17 @@ async fn a_client_that_does_not_read_stops_the_streams_clocks() {
         assert_eq!(
             house.entries("primary")[0].outcome,
             "pending",
-            "{dialect}: the provider waits too: {:?}",
+            "{dialect} {ingress:?}: the provider waits too: {:?}",
             house.entries("primary")[0]
         );
         let (rest, whole) = running.rest().await;
-        let heard = Heard::of(&(String::from_utf8(first.to_vec()).unwrap() + &rest));
+        let heard = ingress.heard(&(String::from_utf8(first.to_vec()).unwrap() + &rest));
         assert!(
             whole && heard.done && heard.error.is_none(),
-            "{dialect}: {:?}",
+            "{dialect} {ingress:?}: {:?}",
             heard.error
         );
-        assert_eq!(heard.words(), 40_000, "{dialect}");
+        assert_eq!(heard.words(), 40_000, "{dialect} {ingress:?}");
     }
 }
 

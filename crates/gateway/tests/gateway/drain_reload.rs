@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::house::{Heard, House, NAMES, chat, three};
+use crate::ingress::Ingress;
 
 const ROUTE: &str = "tiers: [{ targets: [primary/alpha] }, { targets: [second/beta] }]";
 
@@ -115,44 +116,53 @@ async fn a_reload_that_does_not_validate_is_refused_and_the_old_one_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_lets_streams_finish_and_ends_those_that_do_not_with_an_error_event() {
-    for (drip, done) in [("drip-100ms", true), ("drip-2s", false)] {
-        let yaml = format!("server: {{ shutdown_grace: 30s }}\n{}", three("openai_chat", ROUTE));
-        let house = House::new(&NAMES, &yaml);
-        house.always("primary", drip);
-        let mut running = house.begin(&chat("chat", true), &[]).await;
-        running.piece().await.unwrap().unwrap();
-        let begun = Instant::now();
-        let app = Arc::into_inner(house.app).unwrap();
-        let drained = tokio::spawn(async move { app.drain().await });
-        let (rest, whole) = running.rest().await;
-        let heard = Heard::of(&rest);
-        assert!(whole, "{drip}: never a bare cut");
-        assert_eq!(heard.done, done, "{drip}: {heard:?}");
-        assert_eq!(heard.error.is_some(), !done, "{drip}: {heard:?}");
-        drained.await.unwrap();
-        assert_eq!(begun.elapsed().as_secs(), if done { 5 } else { 30 }, "{drip}");
+    for ingress in Ingress::ALL {
+        for (drip, done) in [("drip-100ms", true), ("drip-2s", false)] {
+            let name = format!("{drip} asked in {ingress:?}");
+            let yaml = format!("server: {{ shutdown_grace: 30s }}\n{}", three("openai_chat", ROUTE));
+            let house = House::new(&NAMES, &yaml).asked_in(ingress);
+            house.always("primary", drip);
+            let mut running = house.begin(&chat("chat", true), &[]).await;
+            running.piece().await.unwrap().unwrap();
+            let begun = Instant::now();
+            let app = Arc::into_inner(house.app).unwrap();
+            let drained = tokio::spawn(async move { app.drain().await });
+            let (rest, whole) = running.rest().await;
+            let heard = ingress.heard(&rest);
+            assert!(whole, "{name}: never a bare cut");
+            assert_eq!(heard.done, done, "{name}: {heard:?}");
+            assert_eq!(heard.error.is_some(), !done, "{name}: {heard:?}");
+            drained.await.unwrap();
+            assert_eq!(begun.elapsed().as_secs(), if done { 5 } else { 30 }, "{name}");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_answers_calls_that_wait_for_their_provider_too() {
-    for stream in [false, true] {
-        let yaml = format!("server: {{ shutdown_grace: 3s }}\n{}", three("openai_chat", ROUTE));
-        let house = House::new(&NAMES, &yaml);
-        house.always("primary", "silence");
-        let pipe_of = house.connect().await;
-        let (mut sender, _task) = pipe_of;
-        let request = http::Request::post("/v1/chat/completions")
-            .header("host", "gateway.test")
-            .body(http_body_util::Full::new(bytes::Bytes::from(
-                chat("chat", stream).to_string(),
-            )))
-            .unwrap();
-        let calling = tokio::spawn(async move { sender.send_request(request).await });
-        sleep(Duration::from_secs(1)).await;
-        Arc::into_inner(house.app).unwrap().drain().await;
-        let response = calling.await.unwrap().unwrap();
-        assert_eq!(response.status(), 503, "an answer, not a cut");
+    for ingress in Ingress::ALL {
+        for stream in [false, true] {
+            let yaml = format!("server: {{ shutdown_grace: 3s }}\n{}", three("openai_chat", ROUTE));
+            let house = House::new(&NAMES, &yaml);
+            house.always("primary", "silence");
+            let pipe_of = house.connect().await;
+            let (mut sender, _task) = pipe_of;
+            let (path, headers, body) = ingress.write(&chat("chat", stream));
+            let mut request = http::Request::post(path);
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let request = request
+                .header("host", "gateway.test")
+                .body(http_body_util::Full::new(bytes::Bytes::from(body.to_string())))
+                .unwrap();
+            let calling = tokio::spawn(async move { sender.send_request(request).await });
+            sleep(Duration::from_secs(1)).await;
+            Arc::into_inner(house.app).unwrap().drain().await;
+            let response = calling.await.unwrap().unwrap();
+            let status = ingress.status(503, "server_is_overloaded");
+            assert_eq!(response.status(), status, "{ingress:?}: an answer, not a cut");
+        }
     }
 }
 

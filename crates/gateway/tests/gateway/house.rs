@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use fake::Fake;
 use fake::LogEntry;
 use fake::behaviour::Behaviour;
+use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -29,7 +31,15 @@ use types::time::UnixMillis;
 use crate::ingress::{Ingress, Told};
 
 /// What a provider may speak.
-pub const DIALECTS: [&str; 3] = ["openai_chat", "anthropic_messages", "gemini"];
+pub const DIALECTS: [&str; 7] = [
+    "openai_chat",
+    "anthropic_messages",
+    "gemini",
+    "openai_responses",
+    "bedrock_converse",
+    "cohere_chat",
+    "ollama_chat",
+];
 
 /// 2026-11-21T00:00:00Z.
 const WALL: UnixMillis = UnixMillis(1_795_219_200_000);
@@ -323,6 +333,27 @@ impl Running {
     }
 }
 
+/// The rows of a table: each is seen to its end, and those that failed are told together.
+#[derive(Default)]
+pub struct Table {
+    failed: Vec<String>,
+}
+
+impl Table {
+    /// Goes through a row.
+    pub async fn row(&mut self, name: &str, row: impl Future<Output = ()>) {
+        if AssertUnwindSafe(row).catch_unwind().await.is_err() {
+            self.failed.push(name.to_owned());
+        }
+    }
+
+    /// Fails when a row did.
+    pub fn done(self) {
+        let failed = self.failed;
+        assert!(failed.is_empty(), "{} rows failed: {failed:#?}", failed.len());
+    }
+}
+
 /// A chat call of one message.
 pub fn chat(model: &str, stream: bool) -> Value {
     json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hello"}]})
@@ -335,21 +366,27 @@ pub fn provider(name: &str, dialect: &str) -> String {
 
 /// The same with more keys: `, models: {…}`.
 pub fn provider_with(name: &str, dialect: &str, more: &str) -> String {
-    let path = if dialect == "openai_chat" { "/v1" } else { "" };
+    // As each one's own SDK takes it.
+    let path = if dialect.starts_with("openai") { "/v1" } else { "" };
     format!(
         "  {name}: {{ dialect: {dialect}, base_url: \"http://{name}.test{path}\", api_key: secret-{name}{more} }}\n"
     )
 }
 
-/// `primary` of a dialect, then `second` and `third` of the two others, and a route `chat` whose keys are given.
+/// `primary` of a dialect, then `second` and `third` of the two after it, and a route `chat` whose keys are given.
 pub fn three(dialect: &str, route: &str) -> String {
-    let first = DIALECTS.iter().position(|d| *d == dialect).unwrap();
-    let providers: String = ["primary", "second", "third"]
+    let providers: String = NAMES
         .iter()
         .enumerate()
-        .map(|(n, name)| provider(name, DIALECTS[(first + n) % 3]))
+        .map(|(n, name)| provider(name, after(dialect, n)))
         .collect();
     format!("providers:\n{providers}routes:\n  chat:\n{}", indent(route, 4))
+}
+
+/// The dialect so many after another in [`DIALECTS`].
+pub fn after(dialect: &str, by: usize) -> &'static str {
+    let at = DIALECTS.iter().position(|d| *d == dialect).unwrap();
+    DIALECTS[(at + by) % DIALECTS.len()]
 }
 
 /// The names of [`three`].
@@ -364,9 +401,13 @@ pub fn indent(text: &str, by: usize) -> String {
 /// A 429 that does not say when to come back, in each dialect.
 pub fn rate_limited(dialect: &str) -> String {
     let row = match dialect {
-        "openai_chat" => "openai.slow_down",
+        "openai_chat" | "openai_responses" => "openai.slow_down",
         "anthropic_messages" => "anthropic.rate_limit",
-        _ => "gemini.shared_pool",
+        "gemini" => "gemini.shared_pool",
+        "bedrock_converse" => "bedrock.throttling",
+        "cohere_chat" => "cohere.rate_limited",
+        "ollama_chat" => "ollama.rate_limited",
+        other => panic!("{other} is no dialect"),
     };
     json!({"error": row}).to_string()
 }
@@ -439,6 +480,14 @@ impl Reply {
         self.ingress.error(&self.json())
     }
 
+    /// The error that a stream ended with.
+    pub fn broke(&self) -> Told {
+        let heard = self.heard();
+        let error = heard.error.as_ref();
+        self.ingress
+            .error(error.unwrap_or_else(|| panic!("no error event: {heard:?}")))
+    }
+
     /// What the stream said, read the way the official SDKs do.
     pub fn heard(&self) -> Heard {
         self.ingress.heard(std::str::from_utf8(&self.body).unwrap())
@@ -485,7 +534,7 @@ impl Heard {
             assert!(heard.error.is_none(), "nothing follows an error: {frame}");
             let event: Value = serde_json::from_str(&data).unwrap_or_else(|e| panic!("{e}: {data}"));
             if event.get("error").is_some() {
-                heard.error = Some(event["error"].clone());
+                heard.error = Some(event);
                 continue;
             }
             if let Some(id) = event["id"]

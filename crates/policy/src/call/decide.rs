@@ -173,8 +173,9 @@ impl Call {
     /// A target that was to continue a stream failed before its first content. The client is told of the stream's own
     /// end, not of this.
     fn continuation_failed(&mut self, failure: &Failure, ended: &Ended, view: &dyn TargetsView, now: Now) {
-        let refuses_prefill =
-            failure.class == OutcomeClass::InvalidRequest && ended.continuation == Some(Continuation::Prefill);
+        // Some servers word it as something that the model does not support.
+        let refused = matches!(failure.class, OutcomeClass::InvalidRequest | OutcomeClass::Unsupported);
+        let refuses_prefill = refused && ended.continuation == Some(Continuation::Prefill);
         if refuses_prefill && self.may_attempt() {
             let start = Start {
                 continuation: Some(Continuation::Instruct),

@@ -17,6 +17,8 @@ pub struct JsonStream {
     ready: VecDeque<Vec<u8>>,
     garbage: u32,
     too_large: bool,
+    /// An object is one line: a line that ends in the middle of one is broken, and the next line begins anew.
+    lines: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,14 @@ impl JsonStream {
     /// A reader at the start of a stream.
     pub fn new() -> JsonStream {
         JsonStream::default()
+    }
+
+    /// A reader of objects that are one line each.
+    pub fn of_lines() -> JsonStream {
+        JsonStream {
+            lines: true,
+            ..JsonStream::default()
+        }
     }
 
     /// Takes in the next bytes.
@@ -95,6 +105,11 @@ impl JsonStream {
             },
             State::Garbage if byte == b'\n' => State::Between,
             State::Garbage => State::Garbage,
+            State::Object { .. } if self.lines && byte == b'\n' => {
+                self.garbage += 1;
+                self.partial = Vec::new();
+                State::Between
+            }
             State::Object { depth, string } => {
                 self.partial.push(byte);
                 if self.partial.len() > FRAME_BYTES_MAX {
@@ -155,6 +170,15 @@ mod tests {
             assert_eq!(objects, wanted, "{text:?} cut at {cut}");
             assert_eq!(stream.garbage(), garbage, "{text:?} cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_broken_line_costs_that_line_alone() {
+        let mut stream = JsonStream::of_lines();
+        stream.push(b"{\"a\":1}\n{\"b\": \"brok\n {\"c\":3}\n");
+        let objects: Vec<_> = std::iter::from_fn(|| stream.poll()).map(Result::unwrap).collect();
+        assert_eq!(objects, [b"{\"a\":1}", b"{\"c\":3}"]);
+        assert_eq!(stream.garbage(), 1);
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub trait Judge {
     fn stray(&mut self, text: &str) -> Option<Failure>;
     /// The body ended cleanly without a terminal event. When the answer was whole all the same, what the client still lacks.
     fn ended(&self) -> Option<Bytes>;
+    /// Whether frames of the dialect told nothing of any answer, where only the answer itself could have ended the stream.
+    fn is_empty(&self) -> bool {
+        false
+    }
     /// What was told so far.
     fn facts(&self) -> &PassFacts;
 }
@@ -280,6 +284,9 @@ impl<J: Judge> Pass for PassScanner<J> {
                 OutcomeClass::BadResponse,
                 "what the provider sent is no stream of its API",
             )
+        } else if self.valid > 0 && self.judge.is_empty() {
+            let message = "the stream held neither content nor a finish reason";
+            Failure::new(OutcomeClass::BadResponse, message)
         } else {
             let message = "the provider's stream ended without its terminal event";
             Failure::new(OutcomeClass::StreamBroken, message)

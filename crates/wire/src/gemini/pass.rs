@@ -97,6 +97,10 @@ impl Judge for PassJudge {
         (self.seen != 0 && self.finished == self.seen).then(Bytes::new)
     }
 
+    fn is_empty(&self) -> bool {
+        !self.content && self.finished == 0
+    }
+
     fn facts(&self) -> &PassFacts {
         &self.facts
     }

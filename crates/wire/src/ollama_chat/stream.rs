@@ -38,7 +38,10 @@ pub struct StreamDecoder {
 impl StreamDecoder {
     /// A decoder at the start of a body.
     pub fn new() -> StreamDecoder {
-        StreamDecoder::default()
+        StreamDecoder {
+            objects: JsonStream::of_lines(),
+            ..StreamDecoder::default()
+        }
     }
 
     fn drain(&mut self) {

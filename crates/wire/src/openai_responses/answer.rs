@@ -65,6 +65,7 @@ fn checked_facts(raw: RawAnswer<'_>) -> Result<ResponseFacts<'_>, Failure> {
     }
     let status = facts.status.map_or("completed", Text::raw);
     match (status, facts.items) {
+        _ if facts.is_empty() => Err(bad("the provider's answer holds no output")),
         ("completed" | "incomplete", Some(_)) => Ok(ResponseFacts {
             status: facts.status,
             ..facts

@@ -46,6 +46,11 @@ pub(super) fn classify_error(json: &str) -> Failure {
     failure
 }
 
+/// A stream that ended without anything in it.
+pub(super) fn no_output() -> Failure {
+    Failure::new(OutcomeClass::BadResponse, "the provider's answer holds no output")
+}
+
 /// A response that failed, or was cancelled, without saying why.
 pub(super) fn failed_without_reason() -> Failure {
     let message = "the provider's response failed without a reason";

@@ -226,13 +226,20 @@ fn last_data(answer: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The items of a remembered conversation as `GET /v1/responses/{id}/input_items` lists them: newest first, as OpenAI's default
-/// order is, each with an id. `items` is a JSON array.
-pub fn input_items(items: &[u8]) -> Vec<u8> {
-    let text = std::str::from_utf8(items).unwrap_or("[]");
-    let items = Raw::parse(text, Surrogates::Any).ok();
+/// order is, each with an id: what the response answered, without its own output.
+pub fn input_items(remembered: &Remembered) -> Vec<u8> {
+    let parsed = |bytes| Raw::parse(std::str::from_utf8(bytes).ok()?, Surrogates::Any).ok();
+    let (items, response) = (parsed(&remembered.items), parsed(&remembered.response));
+    let output = response.and_then(|response| response.get("output"));
+    let own = output
+        .into_iter()
+        .flat_map(Raw::items)
+        .filter(|item| can_come_back(*item))
+        .count();
+    let input_len = items.into_iter().flat_map(Raw::items).count().saturating_sub(own);
     let mut data: Vec<String> = Vec::new();
     let (mut first, mut last) = (Value::Null, Value::Null);
-    for (index, item) in items.into_iter().flat_map(Raw::items).enumerate() {
+    for (index, item) in items.into_iter().flat_map(Raw::items).take(input_len).enumerate() {
         let known = item.get("id").and_then(Raw::string).map(Cow::into_owned);
         let id = known.clone().unwrap_or_else(|| format!("item_{index}"));
         if last.is_null() {
@@ -381,13 +388,21 @@ mod tests {
 
     #[test]
     fn remembered_items_are_listed_newest_first_with_ids() {
-        let list = input_items(br#"[{"role":"user"},{"id":"msg_1","type":"message"}]"#);
+        let kept = |items: &[u8], response: &[u8]| Remembered {
+            id: "resp_1".into(),
+            items: items.to_vec(),
+            response: response.to_vec(),
+        };
+        let list = input_items(&kept(
+            br#"[{"role":"user"},{"id":"msg_1","type":"message"},{"id":"msg_2","type":"message"}]"#,
+            br#"{"output":[{"type":"reasoning"},{"id":"msg_2","type":"message"}]}"#,
+        ));
         assert_eq!(
             String::from_utf8(list).unwrap(),
             r#"{"object":"list","data":[{"id":"msg_1","type":"message"},{"id":"item_0","role":"user"}],"first_id":"msg_1","last_id":"item_0","has_more":false}"#
         );
         assert_eq!(
-            String::from_utf8(input_items(b"[]")).unwrap(),
+            String::from_utf8(input_items(&kept(b"[]", b"{}"))).unwrap(),
             r#"{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}"#
         );
         assert_eq!(
@@ -401,7 +416,8 @@ mod tests {
         fn nothing_panics(body in any::<Vec<u8>>(), text in ".*") {
             let body = Bytes::from(body);
             let _ = (read_wishes(&body), expand(&body, text.as_bytes()), remember(&body, text.as_bytes()));
-            let _ = (input_items(&body), remember(&Bytes::from(r#"{"input":"a"}"#), &body));
+            let kept = Remembered { id: String::new(), items: body.to_vec(), response: body.to_vec() };
+            let _ = (input_items(&kept), remember(&Bytes::from(r#"{"input":"a"}"#), &body));
         }
     }
 }

@@ -27,6 +27,11 @@ pub(super) struct ResponseFacts<'a> {
 }
 
 impl ResponseFacts<'_> {
+    /// It has no output and does not even say that it ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.status.is_none() && self.items.unwrap_or(0) == 0
+    }
+
     /// Why it ended; `None` while it runs, and when it failed.
     pub(super) fn finish(&self) -> Option<FinishReason> {
         match self.status.map(Text::raw) {

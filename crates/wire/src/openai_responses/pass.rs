@@ -6,13 +6,14 @@ use types::outcome::Failure;
 
 use crate::framing::json::Text;
 use crate::framing::pass::{Judge, PassFacts, Verdict};
-use crate::openai_responses::classify::{classify_error, failed_without_reason};
+use crate::openai_responses::classify::{classify_error, failed_without_reason, no_output};
 use crate::openai_responses::facts::{ResponseFacts, read_event, read_response};
 
 /// Decides on events.
 #[derive(Debug, Default)]
 pub struct PassJudge {
     facts: PassFacts,
+    content: bool,
 }
 
 impl PassJudge {
@@ -60,12 +61,17 @@ impl Judge for PassJudge {
                 let error = facts.response.and_then(|response| response.error);
                 Verdict::Error(error.map_or_else(failed_without_reason, classify_error))
             }
-            "response.completed" | "response.incomplete" => Verdict::Done,
+            "response.completed" | "response.incomplete" => match facts.response {
+                Some(response) if response.is_empty() && !self.content => Verdict::Error(no_output()),
+                Some(_) | None => Verdict::Done,
+            },
             "" if facts.error => Verdict::Error(classify_error(data)),
             "" => Verdict::Malformed,
-            kind => Verdict::Forward {
-                content: !facts.empty_delta && is_content(kind),
-            },
+            kind => {
+                let content = !facts.empty_delta && is_content(kind);
+                self.content |= content;
+                Verdict::Forward { content }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::framing::json::{Surrogates, Text};
 use crate::framing::raw::Raw;
 use crate::framing::sse::{Frame, Reader};
 use crate::openai_responses::answer::{chat_logprobs, decode_call, decode_item, decode_reasoning};
-use crate::openai_responses::classify::{classify_error, failed_without_reason};
+use crate::openai_responses::classify::{classify_error, failed_without_reason, no_output};
 use crate::openai_responses::facts::{EventFacts, ResponseFacts, incomplete_reason, read_event, read_response};
 use crate::response::Decode;
 
@@ -318,6 +318,9 @@ impl StreamDecoder {
             if self.items.get(at).is_none_or(|known| !known.done && !known.told) {
                 self.item_done(at, item);
             }
+        }
+        if response.is_some_and(|facts| facts.is_empty()) && self.items.is_empty() {
+            return self.fail(no_output());
         }
         let facts = response.unwrap_or_default();
         let reason = facts.finish().unwrap_or(match kind {

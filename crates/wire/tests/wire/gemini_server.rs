@@ -610,7 +610,7 @@ fn what_is_no_good_stream_is_told() {
     let rows: &[(&[&str], &str)] = &[
         (&[head, hi, stop], "pccd"),
         (&[hi], "ce:stream_broken"),
-        (&[head], "pe:stream_broken"),
+        (&[head], "pe:bad_response"),
         (&[], "e:stream_broken"),
         (&["<html>"], "e:bad_response"),
         (

@@ -57,22 +57,18 @@ impl Run {
             if let Some(degraded) = join_features(track.degraded) {
                 set("x-jumpseat-degraded", &degraded);
             }
-            let dropped = match self.attempt.as_ref().filter(|a| a.no == track.launch.attempt) {
-                Some(running) => join_dropped(&running.details.dropped),
-                None => join_dropped(&track.details.dropped),
+            let details = match self.attempt.as_ref().filter(|a| a.no == track.launch.attempt) {
+                Some(running) => &running.details,
+                None => &track.details,
             };
-            if let Some(dropped) = dropped {
+            if let Some(dropped) = join_dropped(&details.dropped) {
                 set("x-jumpseat-dropped", &dropped);
             }
+            if details.estimated {
+                set("x-jumpseat-estimated", "true");
+            }
             // Of a stream it is known when it has ended: the log and the metrics have it.
-            let details = self
-                .attempt
-                .as_ref()
-                .filter(|a| a.no == track.launch.attempt)
-                .map(|a| a.details());
-            let cost = details
-                .filter(|_| !self.stream)
-                .and_then(|details| cost_of(target, &self.facts, &details, OutcomeClass::Success));
+            let cost = cost_of(target, &self.facts, details, OutcomeClass::Success).filter(|_| !self.stream);
             if let Some(cost) = cost {
                 set("x-jumpseat-cost-usd", &cost.nano.to_string());
             }

@@ -146,6 +146,8 @@ pub struct Run {
     memory: Option<Memory>,
     fetcher: Fetcher,
     head_sent: bool,
+    /// The attempt whose answer the client saw begin.
+    began: Option<AttemptNo>,
     first_content: Option<Mono>,
     ended: Option<End>,
     recorded: bool,
@@ -224,6 +226,7 @@ impl Run {
             transcript,
             repair: None,
             head_sent: admitted.early_headers,
+            began: None,
             first_content: None,
             ended: None,
             recorded: false,
@@ -337,10 +340,18 @@ impl Run {
         let Some(body) = &self.body else {
             unreachable!("the body is kept while another attempt may need it")
         };
+        // A continuation goes on under the name that the client was told first.
+        let first = self
+            .began
+            .and_then(|no| self.tracks.iter().find(|t| t.launch.attempt == no))
+            .filter(|_| launch.continuation.is_some());
+        let (named, created) = first.map_or((target, now), |track| {
+            (route.target(track.launch.target), track.started)
+        });
         let identity = EncoderOptions {
             id: self.id.clone(),
-            model: target.facts.id.model().to_owned(),
-            created: now.wall.0 / 1000,
+            model: named.facts.id.model().to_owned(),
+            created: created.wall.0 / 1000,
             include_usage: self.include_usage,
             reasoning_field: ReasoningField::ReasoningContent,
             request: body.original.clone(),
@@ -486,6 +497,7 @@ impl Run {
                 self.body_permit = None;
             }
         }
+        self.began.get_or_insert(attempt);
         if !self.head_sent {
             self.head_sent = true;
             let head = self.head(attempt);
