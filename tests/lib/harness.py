@@ -21,9 +21,9 @@ import urllib.request
 BINARY = os.environ.get("JUMPSEAT_BIN", "target/debug/jumpseat")
 # The fake as a program of its own, for when there is no gateway to serve it: `FAKE_BIN --listen ADDRESS`.
 FAKE_BINARY = os.environ.get("FAKE_BIN")
-DIALECTS = {"openai": "openai_chat", "anthropic": "anthropic_messages", "gemini": "gemini"}
+DIALECTS = {"openai": "openai_chat", "anthropic": "anthropic_messages", "gemini": "gemini", "bedrock": "bedrock_converse"}
 # Names the catalog knows, so that windows, output limits and capabilities are those of a real model.
-MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
+MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash", "bedrock": "anthropic.claude-sonnet-4-5-20250929-v1:0"}
 
 
 class Failed(Exception):

@@ -86,10 +86,11 @@ fn every_example_is_valid_and_names_its_schema() {
         seen += 1;
         let (code, out, err) = jumpseat(&["validate", path.to_str().unwrap()], KEYS);
         assert_eq!(code, 0, "{}: {out}{err}", path.display());
-        let container = path.ends_with("container.yaml");
+        // Their secrets are files and machines that are not here.
+        let elsewhere = path.ends_with("container.yaml") || path.ends_with("clouds.yaml");
         // A small fallback is better than none, and still worth a word.
         let doubts: Vec<&str> = err.lines().filter(|line| !line.contains("pass this tier by")).collect();
-        assert!(doubts.is_empty() || container, "{}: {err}", path.display());
+        assert!(doubts.is_empty() || elsewhere, "{}: {err}", path.display());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# yaml-language-server: $schema=../schema/jumpseat.schema.json\n"));
     }

@@ -67,6 +67,11 @@ pub fn forwarded_headers(dialect: IngressDialect) -> &'static [&'static str] {
     }
 }
 
+/// Whether a header of [`forwarded_headers`] is a list, so that the values of several parties are joined.
+pub fn is_list_header(name: &str) -> bool {
+    name == "anthropic-beta"
+}
+
 /// Reads the whole request into the neutral model. `head` is what [`read_head`] gave for it.
 pub fn decode_request(dialect: IngressDialect, body: &Bytes, head: &Head) -> Result<ChatRequest, BadRequest> {
     match dialect {

@@ -22,7 +22,7 @@ pub struct Provider {
     /// The dialect it speaks.
     #[schemars(with = "Option<DialectWord>")]
     pub dialect: Option<DialectName>,
-    /// Where it is, written as its own SDK takes it: with `/v1` for `openai_chat`, without for the others.
+    /// Where it is, written as its own SDK takes it: with `/v1` for OpenAI's two dialects, without for the others.
     pub base_url: Option<String>,
     /// What is shown to it: a key, or a map that says where it comes from. A provider whose key is not set is disabled with a warning.
     pub api_key: Option<ApiKey>,

@@ -33,7 +33,7 @@ pub struct Route {
     pub stream_max: Option<Duration>,
     /// What a rejection by content policy leads to.
     pub on_content_filter: Option<ContentFilterWord>,
-    /// What to do when no target can do what a call uses.
+    /// `error`, or `degrade`: tools and structured output are asked for in words where a target lacks them.
     pub on_unsupported: Option<UnsupportedWord>,
     /// What a stream that breaks after its commit leads to.
     pub on_stream_failure: Option<StreamFailure>,

@@ -100,6 +100,10 @@ impl Reloader {
         let kept = [
             ("server.listen", old.server.listen != new.server.listen),
             ("admin.listen", old.admin.listen != new.admin.listen),
+            (
+                "server.stored_responses_max",
+                old.server.stored_responses_max != new.server.stored_responses_max,
+            ),
             ("server.header_max", old.server.header_max != new.server.header_max),
             (
                 "server.header_timeout",

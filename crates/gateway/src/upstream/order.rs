@@ -25,13 +25,11 @@ use wire::{degrade, dialect, embeddings, openai_responses, quirks, server};
 
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::resume::Continuation;
+use crate::fleet::memory::lock;
 use crate::fleet::route::Target;
 use crate::upstream::answer::AnswerReader;
 use crate::upstream::client::request;
 use crate::upstream::reader::Reader;
-
-/// Anthropic's header that names what is in trial: the client's words, ours and the operator's stand in one list.
-const BETA: &str = "anthropic-beta";
 
 /// What an attempt needs to know of its call.
 pub struct Order<'a> {
@@ -109,7 +107,7 @@ impl Order<'_> {
             Ask::CountTokens => match self.operation_uri(Operation::CountTokens) {
                 Some(uri) => (Method::POST, uri),
                 None => {
-                    let tokens = body.head.prompt_chars.div_ceil(4);
+                    let tokens = lock(&target.state.tokens).estimate(body.head.prompt_chars);
                     let estimate = server::encode_count(body.dialect, tokens).unwrap_or_default();
                     return Ok(Outgoing::Estimate(estimate.into()));
                 }
@@ -131,7 +129,7 @@ impl Order<'_> {
         } else {
             let encoded = self.encode()?;
             for (name, value) in encoded.headers {
-                add(&mut headers, name, &value);
+                add(&mut headers, &HeaderName::from_static(name), &value);
             }
             (Bytes::from(encoded.body), encoded.dropped)
         };
@@ -167,8 +165,8 @@ impl Order<'_> {
         };
         for (name, value) in self.body.forwarded.iter().filter(|_| same) {
             match value.to_str() {
-                Ok(text) if BETA == name => add(headers, BETA, text),
-                Ok(_) | Err(_) => {
+                Ok(text) => add(headers, name, text),
+                Err(_) => {
                     headers.insert(name, value.clone());
                 }
             }
@@ -372,9 +370,9 @@ impl Order<'_> {
     }
 }
 
-/// Sets a header; to `anthropic-beta`, which is a list, it adds what is not in it.
-fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    let known = headers.get(name).filter(|_| name == BETA);
+/// Sets a header; to one that is a list it adds what is not in it: the client's words, ours and the operator's stand together.
+fn add(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    let known = headers.get(name).filter(|_| server::is_list_header(name.as_str()));
     let joined = match known.and_then(|known| known.to_str().ok()) {
         Some(known) => {
             let mut words: Vec<&str> = Vec::new();
@@ -388,7 +386,7 @@ fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
         None => value.to_owned(),
     };
     if let Ok(value) = HeaderValue::try_from(joined) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }
 

@@ -308,6 +308,11 @@ pub fn sample() -> impl Iterator<Item = (Ingress, &'static str)> {
     own.chain(foreign)
 }
 
+/// Whether a pair is of the [`sample`]: the others share its decoders and encoders, and are seen with fewer rows.
+pub fn is_sampled(ingress: Ingress, dialect: &str) -> bool {
+    sample().any(|pair| pair == (ingress, dialect))
+}
+
 /// Every client's dialect with every provider's.
 pub fn pairs() -> impl Iterator<Item = (Ingress, &'static str)> {
     let with = |ingress| DIALECTS.into_iter().map(move |dialect| (ingress, dialect));

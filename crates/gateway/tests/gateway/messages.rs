@@ -202,3 +202,22 @@ async fn an_answer_carries_its_id_under_the_name_that_the_sdks_read() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_continuation_is_asked_for_under_the_clients_own_version_and_betas() {
+    let yaml = format!(
+        "providers:\n{}{}routes:\n  chat:\n    on_stream_failure: resume\n    tiers: [{{ targets: [primary/alpha] }}, {{ targets: [second/beta] }}]\n",
+        provider("primary", "anthropic_messages"),
+        provider("second", "anthropic_messages"),
+    );
+    let house = House::new(&["primary", "second"], &yaml).asked_in(Ingress::Messages);
+    house.always("primary", "cut-20");
+    let beta = ("anthropic-beta", "context-1m-2025-08-07");
+    let reply = house.call_with(&chat("chat", true), &[beta]).await;
+    let heard = reply.heard();
+    assert!(heard.done && heard.error.is_none(), "{heard:?}");
+    assert_eq!(heard.ids.len(), 1, "{heard:?}");
+    let sent = &house.entries("second")[0].headers;
+    assert_eq!(sent["anthropic-version"], VERSION.1);
+    assert!(sent["anthropic-beta"].contains(beta.1), "{sent:?}");
+}

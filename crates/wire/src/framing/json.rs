@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// Deepest nesting of arrays and objects that is read.
 pub const DEPTH_MAX: u32 = 128;
 
@@ -306,6 +308,54 @@ impl<'a> Cursor<'a> {
                     }
                 } else if self.more_items()? {
                     break;
+                }
+            }
+        }
+    }
+
+    /// Skips a value of a text that was checked before: only its end is looked for. What a text that was not checked gives is
+    /// anyone's guess, but no panic.
+    pub(crate) fn skip_checked(&mut self) {
+        self.skip_blanks();
+        let bytes = self.text.as_bytes();
+        let mut open = 0_u32;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'"' => self.skip_checked_string(),
+                b'{' | b'[' => {
+                    open += 1;
+                    continue;
+                }
+                b'}' | b']' => open = open.saturating_sub(1),
+                b',' | b':' | b' ' | b'\n' | b'\t' | b'\r' => continue,
+                // A number or a word: up to what ends it.
+                _ => {
+                    let rest = bytes.get(self.at..).unwrap_or_default();
+                    let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r');
+                    self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                }
+            }
+            if open == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The rest of a string whose quote was just read.
+    fn skip_checked_string(&mut self) {
+        let bytes = self.text.as_bytes();
+        loop {
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            match memchr2(b'"', b'\\', rest) {
+                Some(at) if rest[at] == b'"' => {
+                    self.at += at + 1;
+                    return;
+                }
+                Some(at) => self.at = (self.at + at + 2).min(bytes.len()),
+                None => {
+                    self.at = bytes.len();
+                    return;
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! A JSON value as it was written, opened on demand.
 //!
 //! For decoders that need most of a text but must keep parts of it (schemas, log probabilities) with their spelling and key
-//! order. A [`Raw`] is a checked slice; opening it walks that slice again, so its cost grows with the nesting that is opened,
-//! not with what is kept shut.
+//! order. A [`Raw`] is a checked slice; opening it walks that slice again, from quote to quote and without checking it again,
+//! so its cost grows with the nesting that is opened, not with what is kept shut.
 
 use std::borrow::Cow;
 
@@ -120,7 +120,7 @@ impl<'a> Raw<'a> {
 
 fn next<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Raw<'a> {
     let start = cursor.offset();
-    cursor.skip().expect(CHECKED);
+    cursor.skip_checked();
     Raw {
         text: &text[start..cursor.end()],
     }
@@ -128,7 +128,24 @@ fn next<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Raw<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_checked_walk_ends_where_a_checking_one_does(
+            text in r#"[ \n]*[\[{]?([ ,:\[\]{}]|"a\\\\"|"\\""|"[a\[{\\]*"|true|null|-1.5e3|[0-9]){0,16}"#
+        ) {
+            let mut checked = Cursor::new(&text, Surrogates::Any);
+            checked.skip_checked();
+            let mut checking = Cursor::new(&text, Surrogates::Any);
+            let end = checking.skip().map(|()| checking.end());
+            if checking.finish().is_ok() && let Ok(end) = end {
+                prop_assert_eq!(checked.end(), end);
+            }
+        }
+    }
 
     #[test]
     fn a_value_is_opened_on_demand_and_kept_as_written() {

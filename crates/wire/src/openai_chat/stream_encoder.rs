@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use types::answer::FinishReason;
 use types::chat::{Json, Reasoning};
 use types::event::StreamEvent;
@@ -43,6 +43,37 @@ struct ChoiceJson<'a, D> {
     finish_reason: Option<&'static str>,
 }
 
+// The deltas that come by the hundred are written without a tree.
+
+#[derive(Serialize)]
+struct Said<'a> {
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct Thought<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CallsMore<'a> {
+    tool_calls: [CallMore<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct CallMore<'a> {
+    index: u32,
+    function: FunctionMore<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionMore<'a> {
+    arguments: &'a str,
+}
+
 impl StreamEncoder {
     /// An encoder that takes its identity from the first `Start`, and from `options` what that does not tell.
     pub fn new(mut options: EncoderOptions) -> StreamEncoder {
@@ -71,16 +102,20 @@ impl Encode for StreamEncoder {
         match event {
             StreamEvent::Start { id, model, created } => self.start(id, model, *created, out),
             StreamEvent::Text { choice, text, logprobs } => {
-                self.delta(*choice, json!({ "content": text }), logprobs.as_ref(), out);
+                self.delta(*choice, &Said { content: text }, logprobs.as_ref(), out);
             }
-            StreamEvent::Refusal { choice, text } => self.delta(*choice, json!({ "refusal": text }), None, out),
+            StreamEvent::Refusal { choice, text } => self.delta(*choice, &json!({ "refusal": text }), None, out),
             StreamEvent::Reasoning { choice, text } => {
                 self.keep_unsigned(*choice, text);
-                let delta = match self.options.reasoning_field {
-                    ReasoningField::ReasoningContent => json!({ "reasoning_content": text }),
-                    ReasoningField::Reasoning => json!({ "reasoning": text }),
+                let (reasoning_content, reasoning) = match self.options.reasoning_field {
+                    ReasoningField::ReasoningContent => (Some(text.as_str()), None),
+                    ReasoningField::Reasoning => (None, Some(text.as_str())),
                 };
-                self.delta(*choice, delta, None, out);
+                let thought = Thought {
+                    reasoning_content,
+                    reasoning,
+                };
+                self.delta(*choice, &thought, None, out);
             }
             StreamEvent::ReasoningSignature {
                 choice,
@@ -98,7 +133,7 @@ impl Encode for StreamEncoder {
                     origin: Some(*origin),
                 };
                 if let Some(detail) = reasoning_detail(&thought) {
-                    self.delta(*choice, json!({ "reasoning_details": [detail] }), None, out);
+                    self.delta(*choice, &json!({ "reasoning_details": [detail] }), None, out);
                 }
             }
             StreamEvent::ToolCallStart {
@@ -114,7 +149,7 @@ impl Encode for StreamEncoder {
                 if let Some(signature) = signature {
                     call["extra_content"] = json!({"google": {"thought_signature": signature}});
                 }
-                self.delta(*choice, json!({ "tool_calls": [call] }), None, out);
+                self.delta(*choice, &json!({ "tool_calls": [call] }), None, out);
             }
             StreamEvent::ToolCallArguments {
                 choice,
@@ -122,8 +157,12 @@ impl Encode for StreamEncoder {
                 arguments,
             } => {
                 if !arguments.is_empty() {
-                    let call = json!({"index": index, "function": {"arguments": arguments}});
-                    self.delta(*choice, json!({ "tool_calls": [call] }), None, out);
+                    let function = FunctionMore { arguments };
+                    let tool_calls = [CallMore {
+                        index: *index,
+                        function,
+                    }];
+                    self.delta(*choice, &CallsMore { tool_calls }, None, out);
                 }
             }
             StreamEvent::Finish { choice, reason } => {
@@ -132,7 +171,7 @@ impl Encode for StreamEncoder {
                     FinishReason::Stop if self.called & bit(*choice) != 0 => FinishReason::ToolCalls,
                     reason => *reason,
                 };
-                self.choice(*choice, json!({}), None, Some(finish_word(reason)), out);
+                self.choice(*choice, &json!({}), None, Some(finish_word(reason)), out);
             }
             StreamEvent::Usage(usage) => self.usage = Some(*usage),
             StreamEvent::Ping => out.extend_from_slice(b": ping\n\n"),
@@ -180,19 +219,19 @@ impl StreamEncoder {
     fn open(&mut self, choice: u32, out: &mut Vec<u8>) {
         if self.opened & bit(choice) == 0 {
             self.opened |= bit(choice);
-            self.choice(choice, json!({"role": "assistant", "content": ""}), None, None, out);
+            self.choice(choice, &json!({"role": "assistant", "content": ""}), None, None, out);
         }
     }
 
-    fn delta(&mut self, choice: u32, delta: Value, logprobs: Option<&Json>, out: &mut Vec<u8>) {
+    fn delta<D: Serialize>(&mut self, choice: u32, delta: &D, logprobs: Option<&Json>, out: &mut Vec<u8>) {
         self.open(choice, out);
         self.choice(choice, delta, logprobs, None, out);
     }
 
-    fn choice(
+    fn choice<D: Serialize>(
         &mut self,
         index: u32,
-        delta: Value,
+        delta: &D,
         logprobs: Option<&Json>,
         finish_reason: Option<&'static str>,
         out: &mut Vec<u8>,

@@ -57,6 +57,14 @@ enum Open {
     Calls(Vec<OpenCall>),
 }
 
+/// Where a piece belongs.
+struct DeltaAt<'a> {
+    item_id: &'a str,
+    output_index: usize,
+    /// The part of the item, by the name of its index.
+    within: Option<(&'a str, usize)>,
+}
+
 #[derive(Debug)]
 struct OpenMessage {
     id: String,
@@ -213,16 +221,16 @@ impl StreamEncoder {
             self.close_part(output_index, &mut message, out);
         }
         let content_index = message.parts.len();
-        let place = json!({"item_id": message.id, "output_index": output_index, "content_index": content_index});
         if message.part.is_none() {
             let part = OpenPart {
                 refusal,
                 text: String::new(),
                 logprobs: Vec::new(),
             };
+            let place = json!({"item_id": message.id, "output_index": output_index, "content_index": content_index});
             self.event(
                 "response.content_part.added",
-                with(place.clone(), "part", part_item(&part)),
+                with(place, "part", part_item(&part)),
                 out,
             );
             message.part = Some(part);
@@ -230,16 +238,17 @@ impl StreamEncoder {
         let part = message.part.as_mut().expect("it was opened just now");
         part.text.push_str(text);
         part.logprobs.extend(logprobs.iter().cloned());
-        let place = with(place, "delta", json!(text));
-        if refusal {
-            self.event("response.refusal.delta", place, out);
+        let kind = if refusal {
+            "response.refusal.delta"
         } else {
-            self.event(
-                "response.output_text.delta",
-                with(place, "logprobs", Value::Array(logprobs)),
-                out,
-            );
-        }
+            "response.output_text.delta"
+        };
+        let at = DeltaAt {
+            item_id: &message.id,
+            output_index,
+            within: Some(("content_index", content_index)),
+        };
+        self.delta(kind, at, text, (!refusal).then_some(&logprobs), out);
         self.open = Open::Message(message);
     }
 
@@ -290,10 +299,15 @@ impl StreamEncoder {
             };
             return self.think(text, out);
         }
-        if let Open::Reasoning { id, text: all } = &mut self.open {
+        if let Open::Reasoning { id, text: mut all } = std::mem::replace(&mut self.open, Open::Nothing) {
             all.push_str(text);
-            let delta = json!({"item_id": id, "output_index": output_index, "summary_index": 0, "delta": text});
-            self.event("response.reasoning_summary_text.delta", delta, out);
+            let at = DeltaAt {
+                item_id: &id,
+                output_index,
+                within: Some(("summary_index", 0)),
+            };
+            self.delta("response.reasoning_summary_text.delta", at, text, None, out);
+            self.open = Open::Reasoning { id, text: all };
         }
     }
 
@@ -382,17 +396,26 @@ impl StreamEncoder {
 
     fn arguments(&mut self, index: u32, arguments: &str, out: &mut Vec<u8>) {
         let first = self.done.len();
-        let Open::Calls(calls) = &mut self.open else { return };
-        let Some(at) = calls.iter().rposition(|call| call.index == index) else {
-            return;
+        let mut calls = match std::mem::replace(&mut self.open, Open::Nothing) {
+            Open::Calls(calls) => calls,
+            other @ (Open::Nothing | Open::Message(_) | Open::Reasoning { .. }) => {
+                self.open = other;
+                return;
+            }
         };
-        let call = &mut calls[at];
-        call.arguments.push_str(arguments);
-        if call.custom || arguments.is_empty() {
-            return;
+        if let Some(at) = calls.iter().rposition(|call| call.index == index) {
+            let call = &mut calls[at];
+            call.arguments.push_str(arguments);
+            if !call.custom && !arguments.is_empty() {
+                let at = DeltaAt {
+                    item_id: &call.item_id,
+                    output_index: first + at,
+                    within: None,
+                };
+                self.delta("response.function_call_arguments.delta", at, arguments, None, out);
+            }
         }
-        let delta = json!({"item_id": call.item_id, "output_index": first + at, "delta": arguments});
-        self.event("response.function_call_arguments.delta", delta, out);
+        self.open = Open::Calls(calls);
     }
 
     /// Finishes what is open.
@@ -505,6 +528,33 @@ impl StreamEncoder {
             body,
         };
         frame(out, kind, &event);
+        self.sequence += 1;
+    }
+
+    /// A piece of an item. These come by the hundred: they are written without a tree.
+    fn delta(&mut self, kind: &str, at: DeltaAt<'_>, piece: &str, logprobs: Option<&Vec<Value>>, out: &mut Vec<u8>) {
+        self.begin(out);
+        for word in ["event: ", kind, "\ndata: {\"type\":\"", kind, "\",\"sequence_number\":"] {
+            out.extend_from_slice(word.as_bytes());
+        }
+        write(out, &self.sequence);
+        out.extend_from_slice(b",\"item_id\":");
+        write(out, at.item_id);
+        out.extend_from_slice(b",\"output_index\":");
+        write(out, &at.output_index);
+        if let Some((name, index)) = at.within {
+            for word in [",\"", name, "\":"] {
+                out.extend_from_slice(word.as_bytes());
+            }
+            write(out, &index);
+        }
+        out.extend_from_slice(b",\"delta\":");
+        write(out, piece);
+        if let Some(logprobs) = logprobs {
+            out.extend_from_slice(b",\"logprobs\":");
+            write(out, logprobs);
+        }
+        out.extend_from_slice(b"}\n\n");
         self.sequence += 1;
     }
 

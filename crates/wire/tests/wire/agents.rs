@@ -145,3 +145,26 @@ fn what_is_left_out_of_an_agents_call_is_told() {
     }
     insta::assert_snapshot!("agents_dropped", told);
 }
+
+#[test]
+fn an_agents_loop_says_the_same_to_every_provider() {
+    for (name, from, body) in REQUESTS.into_iter().filter(|(name, ..)| name.ends_with("_later")) {
+        let request = decode(from, body);
+        let mut told = String::new();
+        for (to, models) in MODELS {
+            let upstream = UpstreamModel {
+                model: models[0],
+                max_output_default: 4096,
+                reasoning: true,
+            };
+            let mut body: Value =
+                serde_json::from_slice(&dialect::encode_request(to, &request, upstream).unwrap().body).unwrap();
+            // The tools' schemas are the same everywhere; here it is about the turns.
+            for tools in ["tools", "toolConfig"] {
+                body.as_object_mut().unwrap().remove(tools);
+            }
+            told.push_str(&format!("{} {body}\n", to.as_str()));
+        }
+        insta::assert_snapshot!(format!("agents_{name}"), told);
+    }
+}

@@ -10,8 +10,9 @@ use types::event::StreamEvent;
 use types::time::UnixMillis;
 
 /// The dialects that are paired here.
-const CLIENTS: [IngressDialect; 3] = [
+const CLIENTS: [IngressDialect; 4] = [
     IngressDialect::OpenaiChat,
+    IngressDialect::OpenaiResponses,
     IngressDialect::AnthropicMessages,
     IngressDialect::Gemini,
 ];

@@ -124,6 +124,8 @@ pub struct Run {
     requested_model: String,
     stream: bool,
     include_usage: bool,
+    /// What an answer is called whose provider gives it no id of its own.
+    answer_id: String,
     dialect: IngressDialect,
     operation: &'static str,
     facts: CallFacts,
@@ -204,6 +206,13 @@ impl Run {
             requested_model: head.model.chars().take(128).collect(),
             stream: head.stream,
             include_usage: head.include_usage,
+            answer_id: match admitted.body.dialect {
+                // It opens the stored response to whoever knows it, and call ids follow one another.
+                IngressDialect::OpenaiResponses => uuid::Uuid::new_v4().simple().to_string(),
+                IngressDialect::OpenaiChat | IngressDialect::AnthropicMessages | IngressDialect::Gemini => {
+                    admitted.id.clone()
+                }
+            },
             dialect: admitted.body.dialect,
             operation: admitted.body.word(),
             facts: admitted.facts,
@@ -349,7 +358,7 @@ impl Run {
             (route.target(track.launch.target), track.started)
         });
         let identity = EncoderOptions {
-            id: self.id.clone(),
+            id: self.answer_id.clone(),
             model: named.facts.id.model().to_owned(),
             created: created.wall.0 / 1000,
             include_usage: self.include_usage,
