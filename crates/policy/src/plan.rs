@@ -184,20 +184,27 @@ impl Plan {
             return false;
         };
         let left_out = self.left_out.remove(place);
-        let status = view.status(left_out.target, now);
-        self.candidates.push(Candidate {
-            target: left_out.target,
-            tier: left_out.tier,
-            credential: status.credential.unwrap_or(CredentialIx(0)),
-            weight: left_out.weight,
-            in_flight: status.in_flight,
-            no_headroom: status.no_headroom,
-            troubled: false,
-            probe: status.admission == Admission::Probe,
-            forced: true,
-            degraded: Features::NONE,
-        });
+        self.candidates.push(left_out.candidate(view, now, true));
         true
+    }
+
+    /// Moves the targets that were barred for what they give at most to the end of the candidates, the largest first: when
+    /// all others have failed, a shorter answer is better than none, and most never grow that long.
+    pub fn add_short(&mut self, view: &dyn TargetsView, now: Now) -> bool {
+        let gives = |l: &LeftOut| match l.reason {
+            LeftOutReason::Unfit(Unfit::MaxOutput { has, .. }) => Some(has),
+            LeftOutReason::Unfit(Unfit::Window { .. } | Unfit::Features { .. })
+            | LeftOutReason::Resting { .. }
+            | LeftOutReason::Open { .. }
+            | LeftOutReason::Disabled { .. } => None,
+        };
+        let (mut short, rest): (Vec<_>, Vec<_>) = self.left_out.drain(..).partition(|l| gives(l).is_some());
+        self.left_out = rest;
+        short.sort_by_key(|l| std::cmp::Reverse(gives(l)));
+        let before = self.candidates.len();
+        let candidates = short.iter().map(|l| l.candidate(view, now, false));
+        self.candidates.extend(candidates);
+        self.candidates.len() > before
     }
 
     /// The earliest time at which a target that was left out recovers.
@@ -209,6 +216,25 @@ impl Plan {
                 LeftOutReason::Disabled { .. } | LeftOutReason::Unfit(_) => None,
             })
             .min()
+    }
+}
+
+impl LeftOut {
+    /// The target as one that is tried after all.
+    fn candidate(&self, view: &dyn TargetsView, now: Now, forced: bool) -> Candidate {
+        let status = view.status(self.target, now);
+        Candidate {
+            target: self.target,
+            tier: self.tier,
+            credential: status.credential.unwrap_or(CredentialIx(0)),
+            weight: self.weight,
+            in_flight: status.in_flight,
+            no_headroom: status.no_headroom,
+            troubled: false,
+            probe: status.admission == Admission::Probe,
+            forced,
+            degraded: Features::NONE,
+        }
     }
 }
 

@@ -16,7 +16,8 @@
 //! - So is a conversation that holds calls or results of such a tool: without them the next turn would lack what it rests on.
 //! - What a function can stand in for is translated, not left out. A custom tool of `openai_responses` becomes a function
 //!   with one string, its grammar told in the description (and reported: nothing enforces it); the functions of a namespace
-//!   become functions under longer names. Calls of both are said back as the client knows them.
+//!   become functions under longer names. Calls of both are said back as the client knows them. Tools that an item
+//!   `additional_tools` of the input offers are no different from those in `tools`.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -67,9 +68,23 @@ pub fn forwarded_headers(dialect: IngressDialect) -> &'static [&'static str] {
     }
 }
 
-/// Whether a header of [`forwarded_headers`] is a list, so that the values of several parties are joined.
-pub fn is_list_header(name: &str) -> bool {
-    name == "anthropic-beta"
+/// Of those headers the ones that go along too when a request is written anew for a target of its own dialect: they are about
+/// its fields, which are kept. Which version it is written in the writer decides.
+pub fn rewritten_headers(dialect: IngressDialect) -> &'static [&'static str] {
+    match dialect {
+        IngressDialect::OpenaiChat | IngressDialect::OpenaiResponses | IngressDialect::Gemini => &[],
+        IngressDialect::AnthropicMessages => &["anthropic-beta"],
+    }
+}
+
+/// A body that passes to a target of its own dialect, without the reasoning of others that only stands in it to be handed
+/// back: the provider would refuse what it did not write. The same bytes where there is none.
+pub fn without_foreign(dialect: IngressDialect, body: &Bytes) -> Bytes {
+    match dialect {
+        IngressDialect::OpenaiResponses => openai_responses::carry::without_carried(body),
+        // Has no place for it; the others' bodies are written anew, see `must_translate`.
+        IngressDialect::OpenaiChat | IngressDialect::AnthropicMessages | IngressDialect::Gemini => body.clone(),
+    }
 }
 
 /// Reads the whole request into the neutral model. `head` is what [`read_head`] gave for it.

@@ -44,16 +44,16 @@ impl Answer for Face {
 impl Face {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
-        match request.uri().path() {
-            "/health" => return self.health.health(),
-            "/ready" => return self.health.ready(),
-            _ => {}
-        }
         let door = Door::of(request.method(), request.uri(), request.headers());
         let dialect = door.dialect(request.uri().path(), request.headers());
         let refuse = |refusal: Box<Refusal>| refusal.into_response(dialect, None);
         if let Err(complaint) = check_host(request.headers()) {
             return refuse(Refusal::new(StatusCode::BAD_REQUEST, complaint));
+        }
+        match request.uri().path() {
+            "/health" => return self.health.health(),
+            "/ready" => return self.health.ready(),
+            _ => {}
         }
         match door {
             Door::Call(door) => call(&self.calls, self.snapshot.load_full(), door, request).await,

@@ -21,7 +21,7 @@ use wire::degrade::{Contract, Malformed};
 use wire::opaque::OpaqueRequest;
 use wire::request::{BadRequest, Dropped, Encoded, UNTRANSLATABLE, Unsupported, UpstreamModel};
 use wire::response::EncoderOptions;
-use wire::{degrade, dialect, embeddings, openai_responses, quirks, server};
+use wire::{degrade, dialect, embeddings, quirks, server};
 
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::resume::Continuation;
@@ -123,13 +123,20 @@ impl Order<'_> {
         if let Some(urls) = self.to_fetch()? {
             return Ok(Outgoing::Fetch(urls));
         }
-        self.forward(&mut headers);
         let (bytes, dropped) = if self.passes_through() {
-            (self.spliced(&mut headers), Vec::new())
+            self.forward(server::forwarded_headers(body.dialect), &mut headers);
+            self.own_words(self.spliced(&mut headers))
         } else {
             let encoded = self.encode()?;
             for (name, value) in encoded.headers {
-                add(&mut headers, &HeaderName::from_static(name), &value);
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+            if self.dialect() == body.dialect.name() {
+                for name in server::rewritten_headers(body.dialect) {
+                    self.forward_besides(name, &mut headers);
+                }
             }
             (Bytes::from(encoded.body), encoded.dropped)
         };
@@ -156,20 +163,36 @@ impl Order<'_> {
         self.target.provider.hosting.fit(self.dialect(), operation, bytes)
     }
 
-    /// The client's headers that belong to its dialect, for a target of the same one: also when its bytes are written anew, since
-    /// they still say the same.
-    fn forward(&self, headers: &mut HeaderMap) {
-        let same = match &self.body.ask {
-            Ask::Generate | Ask::CountTokens => self.dialect() == self.body.dialect.name(),
-            Ask::Embed | Ask::Opaque(_) => false,
-        };
-        for (name, value) in self.body.forwarded.iter().filter(|_| same) {
-            match value.to_str() {
-                Ok(text) => add(headers, name, text),
-                Err(_) => {
-                    headers.insert(name, value.clone());
+    /// The client's headers of these names, in the place of the target's; a list stands beside what the operator wrote.
+    fn forward(&self, names: &[&'static str], headers: &mut HeaderMap) {
+        for name in names {
+            if self.body.forwarded.iter().any(|(given, _)| given == name) {
+                if !server::rewritten_headers(self.body.dialect).contains(name) {
+                    headers.remove(*name);
                 }
+                self.forward_besides(name, headers);
             }
+        }
+    }
+
+    /// The client's header of this name as one list with what stands there already, each word once.
+    fn forward_besides(&self, name: &'static str, headers: &mut HeaderMap) {
+        let given = self.body.forwarded.iter().filter(|(given, _)| given == name);
+        let values = headers.get_all(name).iter().chain(given.map(|(_, value)| value));
+        let mut words: Vec<&str> = Vec::new();
+        for word in values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|list| list.split(','))
+        {
+            let word = word.trim();
+            if !word.is_empty() && !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        if let Ok(list) = HeaderValue::try_from(words.join(","))
+            && !list.is_empty()
+        {
+            headers.insert(HeaderName::from_static(name), list);
         }
     }
 
@@ -179,17 +202,7 @@ impl Order<'_> {
         match &body.ask {
             Ask::Generate | Ask::CountTokens | Ask::Embed => {
                 let want_usage = self.target.provider.quirks.takes_stream_options();
-                let bytes = body.head.splice(&body.bytes, model, want_usage);
-                match self.dialect() {
-                    // What other models thought stands sealed in it, which OpenAI would refuse as not its own.
-                    DialectName::OpenaiResponses => openai_responses::carry::without_carried(&bytes),
-                    DialectName::OpenaiChat
-                    | DialectName::AnthropicMessages
-                    | DialectName::Gemini
-                    | DialectName::BedrockConverse
-                    | DialectName::CohereChat
-                    | DialectName::OllamaChat => bytes,
-                }
+                body.head.splice(&body.bytes, model, want_usage)
             }
             Ask::Opaque(opaque) => {
                 match &opaque.content_type {
@@ -198,6 +211,21 @@ impl Order<'_> {
                 };
                 opaque.splice(&body.bytes, model)
             }
+        }
+    }
+
+    /// A body that passes, without what other providers thought.
+    fn own_words(&self, bytes: Bytes) -> (Bytes, Vec<Dropped>) {
+        match &self.body.ask {
+            Ask::Generate | Ask::CountTokens => {
+                let own = server::without_foreign(self.body.dialect, &bytes);
+                let is_less = own.len() < bytes.len();
+                (
+                    own,
+                    is_less.then(|| Dropped("reasoning".to_owned())).into_iter().collect(),
+                )
+            }
+            Ask::Embed | Ask::Opaque(_) => (bytes, Vec::new()),
         }
     }
 
@@ -263,7 +291,7 @@ impl Order<'_> {
         };
         let encoded = match &self.body.ask {
             Ask::Generate => {
-                let mut request = self.asked()?;
+                let (mut request, unreasoned) = self.without_vain_reasoning(self.asked()?);
                 if let Some(continuation) = &self.continuation {
                     request = Cow::Owned(continuation.request(&request));
                 }
@@ -282,9 +310,8 @@ impl Order<'_> {
                     request.to_mut().max_output_tokens = lowered;
                 }
                 dialect::encode_request(self.dialect(), &request, upstream).map(|mut encoded| {
-                    encoded
-                        .dropped
-                        .extend(lowered.map(|_| Dropped("max_tokens".to_owned())));
+                    let lowered = lowered.map(|_| Dropped("max_tokens".to_owned()));
+                    encoded.dropped.extend(lowered.into_iter().chain(unreasoned));
                     encoded
                 })
             }
@@ -323,6 +350,17 @@ impl Order<'_> {
             Features::NONE => Contract::unenforced(request, dropped),
             missing => Some(Contract::in_words(request, missing)),
         }
+    }
+
+    /// The conversation without a wish for reasoning that the target would refuse: an answer without reasoning is still the
+    /// answer. Only what lets the model decide, or names its target, comes this far.
+    fn without_vain_reasoning<'r>(&self, mut request: Cow<'r, ChatRequest>) -> (Cow<'r, ChatRequest>, Option<Dropped>) {
+        if request.reasoning.is_none() || self.target.facts.features.contains(Features::REASONING) {
+            return (request, None);
+        }
+        let asks_for_it = request.features().contains(Features::REASONING);
+        request.to_mut().reasoning = None;
+        (request, asks_for_it.then(|| Dropped("reasoning_effort".to_owned())))
     }
 
     /// What reads a whole answer.
@@ -367,26 +405,6 @@ impl Order<'_> {
             Some(continuation) => Reader::continuing(upstream, ingress, continuation, self.resumable),
             None => Reader::translating(upstream, ingress, self.identity.clone(), self.resumable),
         }
-    }
-}
-
-/// Sets a header; to one that is a list it adds what is not in it: the client's words, ours and the operator's stand together.
-fn add(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
-    let known = headers.get(name).filter(|_| server::is_list_header(name.as_str()));
-    let joined = match known.and_then(|known| known.to_str().ok()) {
-        Some(known) => {
-            let mut words: Vec<&str> = Vec::new();
-            for word in known.split(',').chain(value.split(',')).map(str::trim) {
-                if !word.is_empty() && !words.contains(&word) {
-                    words.push(word);
-                }
-            }
-            words.join(",")
-        }
-        None => value.to_owned(),
-    };
-    if let Ok(value) = HeaderValue::try_from(joined) {
-        headers.insert(name, value);
     }
 }
 

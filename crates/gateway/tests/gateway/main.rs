@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounting;
+mod agents;
 mod bad_input;
 mod basics;
 mod breaker;

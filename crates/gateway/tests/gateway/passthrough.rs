@@ -20,7 +20,7 @@ fn house(head: &str, tiers: &str) -> House {
     House::new(&["openai", "second", "third"], &yaml)
 }
 
-const ALLOWED: &str = "passthrough: { files: true, batches: true }\n";
+const ALLOWED: &str = "passthrough: { provider: openai, files: true, batches: true }\n";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn post(house: &House, path: &str, body: &Value) -> Reply {

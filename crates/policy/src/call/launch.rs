@@ -49,6 +49,9 @@ impl Call {
                         continue;
                     }
                 }
+                if self.plan.add_short(view, now) {
+                    continue;
+                }
                 break;
             };
             self.next += 1;

@@ -739,6 +739,34 @@ fn open_resting_and_disabled_targets_are_left_out_and_the_least_bad_is_tried_onc
 }
 
 #[test]
+fn a_target_that_gives_less_than_was_asked_for_takes_over_when_the_others_have_failed() {
+    let mut scene = Scene::of(3);
+    scene.facts[0].max_output = Some(100);
+    scene.facts[2].max_output = Some(200);
+    let facts = || CallFacts {
+        max_output_tokens: Some(300),
+        ..CallFacts::default()
+    };
+    let spent = "fail:quota_exhausted";
+    check(route("a b c"), facts(), &scene, "finished", "b1 commit1 done");
+    check(
+        route("a b c"),
+        facts(),
+        &scene,
+        &format!("{spent} {spent} finished"),
+        "b1 c2f a3f commit3 done",
+    );
+    scene.status.borrow_mut()[2].admission = open(9);
+    check(
+        route("a b c"),
+        facts(),
+        &scene,
+        &format!("{spent} finished"),
+        "b1 a2f commit2 done",
+    );
+}
+
+#[test]
 fn a_probe_lost_to_another_call_costs_nothing_and_the_next_is_first() {
     let scene = Scene::of(2).with(0, Admission::Probe);
     let told = tell(route("a b"), CallFacts::default(), &scene, "refused finished");

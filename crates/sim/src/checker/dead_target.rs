@@ -66,8 +66,20 @@ impl DeadTarget {
         if from >= until {
             return;
         }
-        let tries = run.stories.iter().flat_map(|s| &s.tries);
-        let cost = tries
+        let tries = || run.stories.iter().flat_map(|s| &s.tries);
+        let blamed: Vec<Mono> = tries()
+            .filter(|t| t.target() == target)
+            .filter(|t| matches!(t.reported, Some((_, class, false)) if is_blamed(class)))
+            .filter_map(|t| t.ended())
+            .collect();
+        // Calls that come at once go out before the first of them has failed: nobody could have known better.
+        let known = |at: Mono| {
+            blamed
+                .iter()
+                .any(|failed| *failed < at && at.since(*failed) <= policy.window)
+        };
+        let cost = tries()
+            .filter(|t| known(t.at))
             .filter(|t| t.target() == target && t.at >= from && t.at < until && !t.launched.launch.forced)
             .filter(|t| t.ended().is_some_and(|ended| ended < until))
             .filter(|t| matches!(t.reported, Some((_, class, false)) if is_blamed(class)))

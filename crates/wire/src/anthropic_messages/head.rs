@@ -52,6 +52,7 @@ struct HeadReader<'a> {
     model: Option<(String, Range<usize>)>,
     stream: Option<bool>,
     features: Features,
+    /// Whether the request needs a model that thinks, as `thinking` says it.
     thinking: Option<bool>,
     effort: bool,
     max_tokens: Option<u64>,
@@ -179,8 +180,9 @@ impl<'a> HeadReader<'a> {
     fn thinking(&mut self) -> Result<(), Wrong> {
         let kind = self.word_of("type")?;
         self.thinking = match kind.as_deref() {
-            Some("enabled" | "adaptive") => Some(true),
-            Some("disabled" | "between_tools") => Some(false),
+            Some("enabled") => Some(true),
+            // `adaptive` lets the model decide: one that cannot think is asked without.
+            Some("adaptive" | "disabled" | "between_tools") => Some(false),
             Some(_) | None => None,
         };
         Ok(())

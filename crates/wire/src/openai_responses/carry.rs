@@ -4,7 +4,7 @@
 //! The form is `jumpseat-v1.` and then, in URL-safe base64 without padding, a JSON object: `origin` (the dialect whose it is),
 //! and either `text`, `signature`, `redacted` (a thought; the text stands there too, since a signature signs exactly that
 //! text and some clients cut summaries) or `call_id` and `signature` (the signature of a tool call, in a reasoning item of its
-//! own before the call). It is no secret and not encrypted: clients could always read it in its own dialect. A value without
+//! own before the call), or nothing of all this for a thought that nobody signed. It is no secret and not encrypted: clients could always read it in its own dialect. A value without
 //! the tag is OpenAI's own. A form nobody knows (a later version) is dropped like a foreign signature. [`Carried`] is what comes
 //! out.
 
@@ -39,9 +39,10 @@ pub enum Carried {
     Unknown,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Seal {
-    origin: DialectName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<DialectName>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,16 +53,20 @@ struct Seal {
     call_id: Option<String>,
 }
 
-/// The `encrypted_content` of a thought: OpenAI's own as it is, another's sealed; `None` when there is nothing to hand back
-/// beyond its text.
+/// The `encrypted_content` of a thought: OpenAI's own as it is, another's sealed; `None` for one of OpenAI's without any.
+///
+/// A thought that nobody signed has nothing to hand back beyond its text, and is sealed all the same: OpenAI would look
+/// for an item without `encrypted_content` among those it stored, and what is sealed is known to be none of its own.
 pub fn seal(thought: &Reasoning) -> Option<String> {
-    let origin = thought.origin?;
-    let opaque = thought.signature.as_ref().or(thought.redacted.as_ref())?;
-    if origin == DialectName::OpenaiResponses {
-        return Some(opaque.clone());
+    let opaque = thought.signature.as_ref().or(thought.redacted.as_ref());
+    if thought.origin == Some(DialectName::OpenaiResponses) {
+        return opaque.cloned();
+    }
+    if opaque.is_none() {
+        return Some(seal_unsigned());
     }
     Some(write(&Seal {
-        origin,
+        origin: thought.origin,
         text: thought.text.clone(),
         signature: thought.signature.clone(),
         redacted: thought.redacted.clone(),
@@ -69,10 +74,15 @@ pub fn seal(thought: &Reasoning) -> Option<String> {
     }))
 }
 
+/// The `encrypted_content` of a thought that nobody signed. Its text stands in the item's summary.
+pub fn seal_unsigned() -> String {
+    write(&Seal::default())
+}
+
 /// The `encrypted_content` that carries a tool call's signature (only Gemini signs calls).
 pub fn seal_call(id: &str, signature: &str) -> String {
     write(&Seal {
-        origin: DialectName::Gemini,
+        origin: Some(DialectName::Gemini),
         text: String::new(),
         signature: Some(signature.to_owned()),
         redacted: None,
@@ -103,7 +113,7 @@ pub fn open(content: &str) -> Carried {
             text: seal.text,
             signature,
             redacted: seal.redacted,
-            origin: Some(seal.origin),
+            origin: seal.origin,
         }),
     }
 }
@@ -171,8 +181,11 @@ mod tests {
         fn what_is_sealed_comes_back_whole(text in ".*", signature in proptest::option::of(".*"), redacted in proptest::option::of(".*"), which in 0usize..7) {
             let thought = Reasoning { text, signature, redacted, origin: Some(DialectName::ALL[which]) };
             match seal(&thought) {
-                None => prop_assert!(thought.signature.is_none() && thought.redacted.is_none()),
+                None => prop_assert_eq!(thought.origin, Some(DialectName::OpenaiResponses)),
                 Some(_) if thought.origin == Some(DialectName::OpenaiResponses) => {}
+                Some(sealed) if thought.signature.is_none() && thought.redacted.is_none() => {
+                    prop_assert_eq!(open(&sealed), Carried::Thought(Reasoning::default()));
+                }
                 Some(sealed) => prop_assert_eq!(open(&sealed), Carried::Thought(thought)),
             }
         }

@@ -48,22 +48,20 @@ pub(super) struct ClientTool {
 pub(super) struct ClientTools(Vec<ClientTool>);
 
 impl ClientTools {
-    /// Reads them from `tools`.
-    pub(super) fn read(tools: Raw<'_>) -> ClientTools {
-        let mut found = ClientTools::default();
+    /// Reads them from a list of tools.
+    pub(super) fn read(&mut self, tools: Raw<'_>) {
         for tool in tools.items() {
             match word(tool, "type").as_deref() {
-                Some("custom") => found.add(tool, None),
+                Some("custom") => self.add(tool, None),
                 Some("namespace") => {
                     let namespace = word(tool, "name");
                     for inner in tool.get("tools").into_iter().flat_map(Raw::items) {
-                        found.add(inner, namespace.as_deref());
+                        self.add(inner, namespace.as_deref());
                     }
                 }
                 Some(_) | None => {}
             }
         }
-        found
     }
 
     fn add(&mut self, tool: Raw<'_>, namespace: Option<&str>) {

@@ -14,6 +14,7 @@ use crate::framing::json::{Cursor, Kind, Surrogates};
 use crate::framing::raw::Raw;
 use crate::framing::sse::Reader;
 use crate::head::{Wrong, utf8};
+use crate::openai_responses::carry;
 use crate::openai_responses::fields::wrong;
 use crate::openai_responses::request::parse;
 use crate::request::BadRequest;
@@ -172,8 +173,8 @@ fn own_items(request: Raw<'_>) -> Result<Vec<Cow<'_, str>>, BadRequest> {
 pub struct Remembered {
     /// The response's id.
     pub id: String,
-    /// A JSON array: the request's items and then the answer's. Reasoning without `encrypted_content` is left out: nobody
-    /// could read it without the provider's own memory.
+    /// A JSON array: the request's items and then the answer's. Reasoning without `encrypted_content` is left out, since nobody
+    /// could read it without the provider's own memory, and so is reasoning that nobody signed.
     pub items: Vec<u8>,
     /// The response object, as `GET /v1/responses/{id}` gives it back.
     pub response: Vec<u8>,
@@ -207,7 +208,9 @@ pub fn remember(request: &Bytes, answer: &[u8]) -> Option<Remembered> {
 }
 
 fn can_come_back(item: Raw<'_>) -> bool {
-    item.get("type").and_then(Raw::string).as_deref() != Some("reasoning") || item.get("encrypted_content").is_some()
+    let is_reasoning = item.get("type").and_then(Raw::string).as_deref() == Some("reasoning");
+    let sealed = item.get("encrypted_content").and_then(Raw::string);
+    !is_reasoning || sealed.is_some_and(|sealed| *sealed != *carry::seal_unsigned())
 }
 
 /// The data of the last frame that ends a stream, when these are frames.

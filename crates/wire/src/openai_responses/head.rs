@@ -234,6 +234,8 @@ impl<'a> HeadReader<'a> {
     fn item(&mut self, name: &str) -> Result<(), Wrong> {
         match name {
             "type" | "id" | "status" | "role" | "call_id" | "encrypted_content" => Ok(self.cursor.skip()?),
+            // Tools offered by an item.
+            "tools" => self.tools(),
             "content" | "output" if self.cursor.peek()? == Kind::Array => {
                 let mut more = self.cursor.open_array()?;
                 while more {

@@ -150,6 +150,7 @@ impl ItemReader {
             },
             Some(content) => match carry::open(&content) {
                 Carried::Own => own_thought(text, content),
+                Carried::Thought(thought) if thought.origin.is_none() => Reasoning { text, ..thought },
                 Carried::Thought(thought) => thought,
                 Carried::Call { id, signature } => {
                     self.signatures.push((id, signature));

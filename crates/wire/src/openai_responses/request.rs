@@ -94,17 +94,7 @@ impl RequestDecoder {
             "model" => request.model = text(name, value)?,
             "input" => self.input(value)?,
             "instructions" => self.instructions = Some(text(name, value)?),
-            "tools" => {
-                expect(Kind::Array, name, value)?;
-                let mut reader = ToolReader {
-                    tools: &mut request.tools,
-                    extra: &mut request.extra,
-                    left: &mut self.left,
-                };
-                for (index, tool) in value.items().enumerate() {
-                    reader.read(&format!("tools[{index}]"), tool)?;
-                }
-            }
+            "tools" => self.tools(name, value)?,
             "tool_choice" => {
                 let (choice, allowed) = read_choice(value)?;
                 request.tool_choice = Some(choice);
@@ -151,7 +141,24 @@ impl RequestDecoder {
             return Err(wrong("input", "must be a string or an array of items"));
         }
         for (index, item) in value.items().enumerate() {
-            self.items.item(&format!("input[{index}]"), item)?;
+            let place = format!("input[{index}]");
+            match additional_tools(item) {
+                Some(tools) => self.tools(&format!("{place}.tools"), tools)?,
+                None => self.items.item(&place, item)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn tools(&mut self, place: &str, value: Raw<'_>) -> Result<(), BadRequest> {
+        expect(Kind::Array, place, value)?;
+        let mut reader = ToolReader {
+            tools: &mut self.request.tools,
+            extra: &mut self.request.extra,
+            left: &mut self.left,
+        };
+        for (index, tool) in value.items().enumerate() {
+            reader.read(&format!("{place}[{index}]"), tool)?;
         }
         Ok(())
     }
@@ -196,6 +203,12 @@ impl RequestDecoder {
         }
         Ok(())
     }
+}
+
+/// The tools that an item of the input offers, as some clients do instead of by `tools`.
+pub(super) fn additional_tools(item: Raw<'_>) -> Option<Raw<'_>> {
+    let kind = item.get("type").and_then(Raw::string)?;
+    (kind == "additional_tools").then(|| item.get("tools")).flatten()
 }
 
 fn read_format(value: Raw<'_>) -> Result<ResponseFormat, BadRequest> {

@@ -8,6 +8,7 @@ use types::usage::Usage;
 use crate::framing::json::Surrogates;
 use crate::framing::raw::Raw;
 use crate::openai_responses::client_tools::{ClientTool, ClientTools};
+use crate::openai_responses::request::additional_tools;
 
 /// What is repeated, in this order, with what stands there when the client did not write it.
 const REPEATED: [(&str, &str); 21] = [
@@ -64,7 +65,11 @@ impl Echo {
                 written[at] = Some(value);
             }
             match &*name {
-                "tools" => echo.tools = ClientTools::read(value),
+                "tools" => echo.tools.read(value),
+                "input" => value
+                    .items()
+                    .filter_map(additional_tools)
+                    .for_each(|tools| echo.tools.read(tools)),
                 "service_tier" => echo.service_tier = value.string().map(|tier| tier.into_owned()),
                 "user" => push_field(&mut echo.fields, "user", value.text()),
                 _ => {}

@@ -430,7 +430,7 @@ impl StreamEncoder {
         };
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing => {}
-            Open::Reasoning { id, text } => self.close_reasoning(id, text, None, out),
+            Open::Reasoning { id, text } => self.close_reasoning(id, text, Some(carry::seal_unsigned()), out),
             Open::Message(mut message) => {
                 let output_index = self.done.len();
                 self.close_part(output_index, &mut message, out);

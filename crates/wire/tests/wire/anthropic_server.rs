@@ -57,9 +57,8 @@ fn with(fields: &str) -> String {
 #[test]
 fn routing_facts_are_read() {
     let read = head(REQUEST).unwrap();
-    let mut features = decode_request(REQUEST.as_bytes()).unwrap().features();
+    let features = decode_request(REQUEST.as_bytes()).unwrap().features();
     assert_eq!(read.features, features);
-    features.insert(Features::NONE);
     assert_eq!(
         (read.max_output_tokens, read.stream, read.include_usage),
         (Some(2048), true, true)
@@ -74,7 +73,14 @@ fn routing_facts_are_read() {
     let prefilled = r#"{"messages":[{"role":"user","content":"hi"},{"content":[{"type":"text","text":"The"}],"role":"assistant"}],"model":"m","max_tokens":5}"#;
     assert_eq!(head(prefilled).unwrap().features, Features::PREFILL);
     let rows = [
-        (r#","thinking":{"type":"adaptive"}"#, Features::REASONING),
+        (
+            r#","thinking":{"type":"enabled","budget_tokens":1024}"#,
+            Features::REASONING,
+        ),
+        (
+            r#","thinking":{"type":"adaptive"},"output_config":{"effort":"high"}"#,
+            Features::NONE,
+        ),
         (
             r#","thinking":{"type":"disabled"},"output_config":{"effort":"low"}"#,
             Features::NONE,

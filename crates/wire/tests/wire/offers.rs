@@ -282,6 +282,27 @@ fn what_a_function_can_stand_in_for_is_offered_as_one() {
     assert_eq!(dropped, ["tools[0].format"], "nothing enforces the grammar");
 }
 
+/// The same with the tools in an item of the input, as Codex offers them to its newest models.
+fn offering_by_an_item() -> Value {
+    let mut body = agent();
+    let tools = body.as_object_mut().unwrap().remove("tools").unwrap();
+    let item = json!({"type": "additional_tools", "id": "at_1", "role": "developer", "tools": tools});
+    body["input"].as_array_mut().unwrap().insert(0, item);
+    body
+}
+
+#[test]
+fn tools_offered_by_an_item_are_offered() {
+    let named = |body: &Value| -> Vec<String> {
+        let request = decode(IngressDialect::OpenaiResponses, body).unwrap();
+        request.tools.into_iter().map(|tool| tool.name).collect()
+    };
+    assert_eq!(named(&offering_by_an_item()), named(&agent()));
+    let body = Bytes::from(offering_by_an_item().to_string());
+    let head = openai_responses::head::read_head(&body).unwrap();
+    assert!(head.features.contains(types::features::Features::TOOLS));
+}
+
 #[test]
 fn such_calls_are_said_back_as_the_client_knows_its_tools() {
     let call = |id: &str, name: &str, arguments: &str| {
@@ -303,17 +324,19 @@ fn such_calls_are_said_back_as_the_client_knows_its_tools() {
         }],
         ..ChatAnswer::default()
     };
-    let options = EncoderOptions {
-        id: "1".into(),
-        request: Bytes::from(agent().to_string()),
-        ..EncoderOptions::default()
-    };
-    let body: Value = serde_json::from_slice(&openai_responses::encode_answer(&answer, &options)).unwrap();
-    assert_eq!(
-        body["output"],
-        json!([
-            {"type": "custom_tool_call", "id": "ctc_1_0", "status": "completed", "call_id": "c3", "name": "apply_patch", "input": "*** Begin Patch\n+a"},
-            {"type": "function_call", "id": "fc_1_1", "status": "completed", "call_id": "c4", "namespace": "agents", "name": "stop", "arguments": "{}"},
-        ])
-    );
+    for asked in [agent(), offering_by_an_item()] {
+        let options = EncoderOptions {
+            id: "1".into(),
+            request: Bytes::from(asked.to_string()),
+            ..EncoderOptions::default()
+        };
+        let body: Value = serde_json::from_slice(&openai_responses::encode_answer(&answer, &options)).unwrap();
+        assert_eq!(
+            body["output"],
+            json!([
+                {"type": "custom_tool_call", "id": "ctc_1_0", "status": "completed", "call_id": "c3", "name": "apply_patch", "input": "*** Begin Patch\n+a"},
+                {"type": "function_call", "id": "fc_1_1", "status": "completed", "call_id": "c4", "namespace": "agents", "name": "stop", "arguments": "{}"},
+            ])
+        );
+    }
 }

@@ -12,6 +12,34 @@ use crate::{
 const VERSION_2026: &str = "2026-10-21";
 const VERSIONS: &[&str] = &["2023-01-01", "2023-06-01", VERSION_2026];
 
+/// What came with later models, and is refused by earlier ones.
+struct Generation {
+    /// `thinking` of type `adaptive`: from 4.6 on.
+    adaptive: bool,
+    /// Turns of the role `system`: from Opus 4.8, Fable and Mythos 5, the others' 5.5 on.
+    system_turns: bool,
+}
+
+impl Generation {
+    /// By names like `claude-sonnet-4-5` and `claude-sonnet-4-5-20250929`; what has no version is taken for the newest.
+    fn of(model: &str) -> Generation {
+        let model = model.split('!').next().unwrap_or_default();
+        let mut numbers = model.split(['-', '.', '@', ':']).filter(|word| word.len() <= 2);
+        let mut number = || numbers.by_ref().find_map(|word| word.parse::<u32>().ok());
+        let version = number().map_or((99, 0), |major| (major, number().unwrap_or(0)));
+        let of_family = |names: &[&str]| names.iter().any(|name| model.contains(name));
+        let system_turns_from = match () {
+            () if of_family(&["opus"]) => (4, 8),
+            () if of_family(&["fable", "mythos"]) => (5, 0),
+            () => (5, 5),
+        };
+        Generation {
+            adaptive: version >= (4, 6) || of_family(&["fable", "mythos"]),
+            system_turns: version >= system_turns_from,
+        }
+    }
+}
+
 pub(crate) fn read(body: &Value, headers: &HeaderMap) -> Result<Prompt, Refusal> {
     let version = headers.get("anthropic-version").and_then(|value| value.to_str().ok());
     let version = version.ok_or_else(|| Refusal::field("anthropic-version", "header is required"))?;
@@ -39,13 +67,17 @@ pub(crate) fn read(body: &Value, headers: &HeaderMap) -> Result<Prompt, Refusal>
     prompt.cache_markers = has_cache_marker(body);
     read_settings(body, version, &mut prompt)?;
     read_tools(body, &mut prompt)?;
+    let generation = Generation::of(body["model"].as_str().unwrap_or_default());
+    if body["thinking"]["type"] == "adaptive" && !generation.adaptive {
+        return Err(Refusal::invalid("adaptive thinking is not supported on this model"));
+    }
     let mut used: Vec<&str> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let assistant = match message["role"].as_str() {
             Some("assistant") => true,
             Some("user") => false,
             // The newest models take system turns among the others, whatever version is asked for.
-            Some("system") => {
+            Some("system") if generation.system_turns => {
                 prompt.system.push_str(&texts(&message["content"]));
                 continue;
             }
