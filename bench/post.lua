@@ -1,10 +1,12 @@
--- wrk script: POSTs the file named by $BENCH_BODY as a chat call; at the end prints one line of JSON for bench/run.
+-- wrk script: POSTs the file named by $BENCH_BODY as a call; at the end prints one line of JSON for bench/run.
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
 file:close()
 wrk.headers["content-type"] = "application/json"
 wrk.headers["authorization"] = "Bearer sk-bench"
+-- What Anthropic's SDKs send, on its own path alone.
+wrk.headers["anthropic-version"] = os.getenv("BENCH_ANTHROPIC_VERSION")
 
 function done(summary, latency, requests)
   local errors = summary.errors

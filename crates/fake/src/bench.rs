@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header, request::Parts};
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::{
@@ -46,20 +47,7 @@ pub(crate) fn respond(prepared: &Prepared, head: &Parts, body: &Bytes) -> Option
     if head.method != Method::POST {
         return None;
     }
-    let path = head.uri.path();
-    let (dialect, streams) = if path.ends_with("/chat/completions") {
-        (Dialect::OpenaiChat, asks_for_stream(body))
-    } else if path.ends_with("/responses") {
-        (Dialect::OpenaiResponses, asks_for_stream(body))
-    } else if path.ends_with("/v1/messages") {
-        (Dialect::AnthropicMessages, asks_for_stream(body))
-    } else if path.ends_with(":generateContent") {
-        (Dialect::Gemini, false)
-    } else if path.ends_with(":streamGenerateContent") {
-        (Dialect::Gemini, true)
-    } else {
-        return None;
-    };
+    let (dialect, streams) = asked(head.uri.path(), body)?;
     let delivery = if streams {
         Delivery::pieces(prepared.stream[dialect.index()].clone())
     } else {
@@ -67,7 +55,7 @@ pub(crate) fn respond(prepared: &Prepared, head: &Parts, body: &Bytes) -> Option
     };
     let mut response = Response::new(delivery);
     let content_type = if streams {
-        "text/event-stream; charset=utf-8"
+        framing(dialect).content_type()
     } else {
         "application/json"
     };
@@ -77,20 +65,48 @@ pub(crate) fn respond(prepared: &Prepared, head: &Parts, body: &Bytes) -> Option
     Some(response)
 }
 
+/// Which dialect a call is in, and whether its answer is to be a stream.
+fn asked(path: &str, body: &[u8]) -> Option<(Dialect, bool)> {
+    if path.ends_with("/chat/completions") {
+        Some((Dialect::OpenaiChat, asks_for_stream(body)))
+    } else if path.ends_with("/responses") {
+        Some((Dialect::OpenaiResponses, asks_for_stream(body)))
+    } else if path.ends_with("/v1/messages") {
+        Some((Dialect::AnthropicMessages, asks_for_stream(body)))
+    } else if path.ends_with(":generateContent") {
+        Some((Dialect::Gemini, false))
+    } else if path.ends_with(":streamGenerateContent") {
+        Some((Dialect::Gemini, true))
+    } else if path.ends_with("/converse") {
+        Some((Dialect::BedrockConverse, false))
+    } else if path.ends_with("/converse-stream") {
+        Some((Dialect::BedrockConverse, true))
+    } else {
+        None
+    }
+}
+
+/// How each dialect frames its stream.
+fn framing(dialect: Dialect) -> Framing {
+    match dialect {
+        Dialect::OpenaiChat
+        | Dialect::AnthropicMessages
+        | Dialect::Gemini
+        | Dialect::OpenaiResponses
+        | Dialect::CohereChat => Framing::Sse,
+        Dialect::BedrockConverse => Framing::EventStream,
+        Dialect::OllamaChat => Framing::Ndjson,
+    }
+}
+
 /// `"stream": true` anywhere in the body, with or without white space. Good enough for a bench, whose bodies are known.
 fn asks_for_stream(body: &[u8]) -> bool {
     let name: &[u8] = b"\"stream\"";
-    let mut rest = body;
-    while let Some(at) = rest.windows(name.len()).position(|window| window == name) {
-        rest = &rest[at + name.len()..];
-        let value: &[u8] = rest.trim_ascii_start();
-        if let Some(value) = value.strip_prefix(b":")
-            && value.trim_ascii_start().starts_with(b"true")
-        {
-            return true;
-        }
-    }
-    false
+    memmem::find_iter(body, name).any(|at| {
+        let rest = body[at + name.len()..].trim_ascii_start();
+        rest.strip_prefix(b":")
+            .is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+    })
 }
 
 fn answer(tokens: u32, include_usage: bool) -> Answer {
@@ -127,7 +143,7 @@ fn stream(dialect: Dialect) -> Arc<[Bytes]> {
     events
         .iter()
         .enumerate()
-        .map(|(index, event)| Framing::Sse.frame(event, index == 0))
+        .map(|(index, event)| framing(dialect).frame(event, index == 0))
         .collect()
 }
 
@@ -141,6 +157,8 @@ mod tests {
         assert_eq!(prepared.unary[Dialect::OpenaiChat.index()].len(), UNARY_BYTES);
         // Role, 20 chunks of text, finish, [DONE].
         assert_eq!(prepared.stream[Dialect::OpenaiChat.index()].len(), 23);
+        // Frames of their own: a start, text, a stop of the block, the end and the usage.
+        assert!(prepared.stream[Dialect::BedrockConverse.index()].len() >= 24);
         for (body, wanted) in [
             (r#"{"stream":true}"#, true),
             (r#"{"stream" : true}"#, true),
@@ -149,6 +167,21 @@ mod tests {
             ("{}", false),
         ] {
             assert_eq!(asks_for_stream(body.as_bytes()), wanted, "{body}");
+        }
+        for (path, wanted) in [
+            ("/v1/chat/completions", Some((Dialect::OpenaiChat, false))),
+            ("/v1/responses", Some((Dialect::OpenaiResponses, false))),
+            ("/v1/messages", Some((Dialect::AnthropicMessages, false))),
+            ("/v1beta/models/a:generateContent", Some((Dialect::Gemini, false))),
+            ("/v1beta/models/a:streamGenerateContent", Some((Dialect::Gemini, true))),
+            ("/model/a.b-v1:0/converse", Some((Dialect::BedrockConverse, false))),
+            (
+                "/model/a.b-v1:0/converse-stream",
+                Some((Dialect::BedrockConverse, true)),
+            ),
+            ("/v1/models", None),
+        ] {
+            assert_eq!(asked(path, b"{}"), wanted, "{path}");
         }
     }
 }
