@@ -19,13 +19,23 @@ pub struct Conversations {
 
 #[derive(Debug, Default)]
 struct Kept {
-    by_id: HashMap<String, Arc<Remembered>>,
-    /// The newest response that holds an item.
+    by_id: HashMap<String, Entry>,
+    /// The newest response whose answer holds an item.
     by_item: HashMap<String, String>,
-    /// The oldest first. An id that was deleted stays until its turn comes.
+    /// The oldest first.
     order: VecDeque<String>,
     bytes: u64,
 }
+
+#[derive(Debug)]
+struct Entry {
+    remembered: Arc<Remembered>,
+    item_ids: Vec<String>,
+    bytes: u64,
+}
+
+/// What an entry takes beside its texts: keys, maps, the queue.
+const ENTRY_BYTES: u64 = 256;
 
 impl Conversations {
     /// A memory of at most `bytes_max` bytes.
@@ -38,18 +48,30 @@ impl Conversations {
 
     /// Keeps a response. One that is larger than the whole memory is not kept.
     pub fn keep(&self, remembered: Remembered) {
-        let size = size(&remembered);
-        if size > self.bytes_max {
+        // Read before the lock is taken: an answer may be long.
+        let named = items_by_id(&remembered.response).into_iter();
+        let item_ids: Vec<String> = named.map(|(id, _)| id).collect();
+        let texts = remembered.id.len() + remembered.items.len() + remembered.response.len();
+        let bytes = texts as u64 + ENTRY_BYTES * (1 + item_ids.len() as u64);
+        if bytes > self.bytes_max {
             return;
         }
+        let id = remembered.id.clone();
         let mut kept = lock(&self.kept);
-        kept.forget(&remembered.id);
-        kept.bytes += size;
-        for (item, _) in items_by_id(&remembered.items) {
-            kept.by_item.insert(item, remembered.id.clone());
+        if kept.forget(&id) {
+            kept.order.retain(|known| *known != id);
         }
-        kept.order.push_back(remembered.id.clone());
-        kept.by_id.insert(remembered.id.clone(), Arc::new(remembered));
+        kept.bytes += bytes;
+        for item in &item_ids {
+            kept.by_item.insert(item.clone(), id.clone());
+        }
+        kept.order.push_back(id.clone());
+        let entry = Entry {
+            remembered: Arc::new(remembered),
+            item_ids,
+            bytes,
+        };
+        kept.by_id.insert(id, entry);
         while kept.bytes > self.bytes_max {
             let Some(oldest) = kept.order.pop_front() else {
                 break;
@@ -60,16 +82,16 @@ impl Conversations {
 
     /// A stored response.
     pub fn get(&self, id: &str) -> Option<Arc<Remembered>> {
-        lock(&self.kept).by_id.get(id).cloned()
+        lock(&self.kept).by_id.get(id).map(|entry| entry.remembered.clone())
     }
 
     /// An item of a stored response, as JSON.
     pub fn item(&self, id: &str) -> Option<String> {
         let holder = {
             let kept = lock(&self.kept);
-            kept.by_id.get(kept.by_item.get(id)?).cloned()?
+            kept.by_id.get(kept.by_item.get(id)?)?.remembered.clone()
         };
-        let mut items = items_by_id(&holder.items).into_iter();
+        let mut items = items_by_id(&holder.response).into_iter();
         items.find_map(|(known, item)| (known == id).then_some(item))
     }
 
@@ -89,19 +111,15 @@ impl Kept {
         let Some(gone) = self.by_id.remove(id) else {
             return false;
         };
-        self.bytes -= size(&gone);
-        for (item, _) in items_by_id(&gone.items) {
-            // A later turn of the conversation holds it too.
-            if self.by_item.get(&item).is_some_and(|holder| holder == id) {
-                self.by_item.remove(&item);
+        self.bytes -= gone.bytes;
+        for item in &gone.item_ids {
+            // A later answer may bear the same id.
+            if self.by_item.get(item).is_some_and(|holder| holder == id) {
+                self.by_item.remove(item);
             }
         }
         true
     }
-}
-
-fn size(remembered: &Remembered) -> u64 {
-    (remembered.id.len() + remembered.items.len() + remembered.response.len()) as u64
 }
 
 #[cfg(test)]
@@ -118,15 +136,15 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_at_the_limit_and_what_was_deleted_takes_no_place() {
-        let kept = Conversations::new(100);
-        kept.keep(response("a", 40));
-        kept.keep(response("b", 40));
+        let kept = Conversations::new(1100);
+        kept.keep(response("a", 240));
+        kept.keep(response("b", 240));
         assert!(kept.delete("b") && !kept.delete("b"));
-        kept.keep(response("c", 50));
+        kept.keep(response("c", 250));
         assert!(kept.get("a").is_some() && kept.get("b").is_none() && kept.get("c").is_some());
-        kept.keep(response("d", 40));
+        kept.keep(response("d", 240));
         assert!(kept.get("a").is_none() && kept.get("c").is_some() && kept.get("d").is_some());
-        kept.keep(response("e", 200));
+        kept.keep(response("e", 1200));
         assert!(
             kept.get("e").is_none() && kept.get("d").is_some(),
             "too large to be kept at all"

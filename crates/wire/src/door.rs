@@ -173,12 +173,27 @@ fn passing(method: &Method, rest: &str, query: Option<&str>) -> Option<Door> {
             dialect: IngressDialect::OpenaiChat,
             ask: AskDoor::Opaque {
                 endpoint,
-                path: query.map_or_else(|| rest.to_owned(), |query| format!("{rest}?{query}")),
+                path: with_query(rest, query),
             },
             path_model: None,
             path_stream: false,
         }),
     })
+}
+
+/// The path with what of its query these endpoints know: a caller's key, or another version, does not go upstream.
+fn with_query(path: &str, query: Option<&str>) -> String {
+    const KNOWN: [&str; 5] = ["after", "before", "limit", "order", "purpose"];
+    let known = |pair: &&str| KNOWN.contains(&pair.split('=').next().unwrap_or_default());
+    let pairs: Vec<&str> = query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(known)
+        .collect();
+    match pairs.as_slice() {
+        [] => path.to_owned(),
+        pairs => format!("{path}?{}", pairs.join("&")),
+    }
 }
 
 /// `/v1beta/models/{model}:{verb}`; the version may be another.
@@ -357,6 +372,12 @@ mod tests {
             ),
             ("GET", "/v1/files?limit=2", None, "openai_chat: files /files?limit=2"),
             ("POST", "/v1/audio/speech", None, "openai_chat: audio /audio/speech"),
+            (
+                "GET",
+                "/v1/files?api-version=1&after=f&key=k",
+                None,
+                "openai_chat: files /files?after=f",
+            ),
             ("GET", "/v1/audio/speech", None, "openai_chat: only POST"),
             (
                 "POST",

@@ -11,7 +11,7 @@ use memchr::memmem;
 use types::features::Features;
 
 use crate::framing::json::{Cursor, Kind, Surrogates};
-use crate::head::{Head, UsageAt, Wrong, check_model, missing, read_model, utf8};
+use crate::head::{Head, UsageAt, Wrong, check_model, duplicate, missing, read_model, utf8};
 use crate::request::BadRequest;
 
 /// Longest id of a file or batch.
@@ -208,6 +208,9 @@ fn json_model(body: &Bytes) -> Result<Option<(String, ModelAt)>, BadRequest> {
         let mut more = cursor.open_object()?;
         while more {
             if cursor.key()?.unescaped() == "model" {
+                if found.is_some() {
+                    return duplicate("model");
+                }
                 let (model, at) = read_model(&mut cursor)?;
                 found = Some((model, ModelAt::Json(at)));
             } else {
@@ -244,10 +247,11 @@ fn form_model(body: &Bytes, boundary: &str) -> Result<Option<(String, ModelAt)>,
         ));
     }
     let mut parts = 0;
+    let mut found = None;
     while let (Some((_, start)), Some((end, _))) = (starts.next(), starts.peek()) {
         parts += 1;
         if parts > PARTS_MAX {
-            break;
+            return Err(BadRequest::body(format!("the form has more than {PARTS_MAX} parts")));
         }
         let part = &body[start..*end];
         let Some(blank) = memmem::find(part, b"\r\n\r\n") else {
@@ -264,12 +268,14 @@ fn form_model(body: &Bytes, boundary: &str) -> Result<Option<(String, ModelAt)>,
         let model = std::str::from_utf8(&part[value.clone()])
             .map_err(|_| BadRequest::param("model", "`model` is not UTF-8"))?;
         check_model(model).map_err(|wrong| wrong.into_bad_request(""))?;
-        return Ok(Some((
-            model.to_owned(),
-            ModelAt::Form(start + value.start..start + value.end),
-        )));
+        if found.is_some() {
+            // The provider may read another one than is routed by.
+            return duplicate("model").map_err(|wrong| wrong.into_bad_request(""));
+        }
+        let at = ModelAt::Form(start + value.start..start + value.end);
+        found = Some((model.to_owned(), at));
     }
-    Ok(None)
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::engine::output::{self, Loop, Output, RunningBody, Waiting};
 use crate::engine::run::{Admitted, Engine, Run};
 use crate::fleet::route::Route;
 use crate::fleet::snapshot::{Found, Snapshot};
-use crate::ingress::bodies::{self, BodyBudget, BodyPermit};
+use crate::ingress::bodies::{self, BodyBudget, BodyError, BodyPermit};
 use crate::ingress::hints;
 use crate::ingress::reply::{Refusal, ReplyBody};
 
@@ -87,7 +87,7 @@ fn admit(
     door: &CallDoor,
     parts: &Parts,
     bytes: Bytes,
-    permit: BodyPermit,
+    mut permit: BodyPermit,
     id: &CallId,
 ) -> Result<Admitted, Box<Refusal>> {
     let bad = |complaint: BadRequest| Refusal::new(StatusCode::BAD_REQUEST, complaint);
@@ -103,7 +103,15 @@ fn admit(
             .map(|earlier| conversation::expand(&original, &earlier.items))
             .transpose();
         let expanded = expanded.map_err(bad)?.unwrap_or_else(|| original.clone());
-        conversation::dereference(&expanded, |id| face.conversations.item(id)).map_err(bad)?
+        let limit = snapshot.loaded.config.server.body_max;
+        let room = usize::try_from(limit).unwrap_or(usize::MAX);
+        let whole = conversation::dereference(&expanded, room, |id| face.conversations.item(id)).map_err(bad)?;
+        if whole.len() as u64 > limit {
+            return Err(Refusal::of_body(BodyError::TooLong { limit }));
+        }
+        let grown = whole.len().saturating_sub(original.len()) as u64;
+        permit.grow(grown).map_err(Refusal::of_body)?;
+        whole
     } else {
         original.clone()
     };

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use base64::Engine;
@@ -35,8 +36,11 @@ const URL_LEN_MAX: usize = 8 * 1024;
 pub struct Fetcher {
     limits: Fetch,
     allowed: fn(IpAddr) -> bool,
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
+    /// Made when the first thing is fetched: most gateways never do, and the certificates trusted take memory.
+    client: Arc<OnceLock<FetchClient>>,
 }
+
+type FetchClient = Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>;
 
 /// Something fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,21 +92,27 @@ impl Fetcher {
     }
 
     fn allowing(limits: Fetch, allowed: fn(IpAddr) -> bool) -> Fetcher {
-        let mut http = HttpConnector::new_with_resolver(Resolver { allowed });
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
         Fetcher {
             limits,
             allowed,
-            client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(0)
-                .build(https),
+            client: Arc::default(),
         }
+    }
+
+    fn client(&self) -> &FetchClient {
+        self.client.get_or_init(|| {
+            let mut http = HttpConnector::new_with_resolver(Resolver { allowed: self.allowed });
+            http.set_nodelay(true);
+            http.enforce_http(false);
+            let https = HttpsConnectorBuilder::new()
+                .with_webpki_roots()
+                .https_or_http()
+                .enable_all_versions()
+                .wrap_connector(http);
+            Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build(https)
+        })
     }
 
     /// Whether anything is fetched at all.
@@ -137,7 +147,7 @@ impl Fetcher {
             let mut request = Request::new(Empty::new());
             *request.uri_mut() = uri.clone();
             let answer = self
-                .client
+                .client()
                 .request(request)
                 .await
                 .map_err(|error| failed(cause(&error)))?;

@@ -371,7 +371,15 @@ impl Order<'_> {
             (Ask::Generate, false) => AnswerReader::Translate {
                 upstream,
                 ingress,
-                identity: self.identity.clone(),
+                identity: EncoderOptions {
+                    // A stream's body is freed at the commit; only whole answers repeat the request from here.
+                    request: if self.body.head.stream {
+                        Bytes::new()
+                    } else {
+                        self.identity.request.clone()
+                    },
+                    ..self.identity.clone()
+                },
                 contract: None,
             },
             (Ask::CountTokens, pass) => AnswerReader::Count {

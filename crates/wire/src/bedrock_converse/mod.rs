@@ -35,5 +35,9 @@ pub fn path(operation: Operation, model: &str, stream: bool) -> Option<String> {
         (Operation::Generate, true) => "converse-stream",
         (Operation::Embed | Operation::CountTokens, _) => return None,
     };
+    // Dots are no step up: a name of nothing else would be one.
+    if matches!(model, "." | "..") {
+        return None;
+    }
     Some(format!("/model/{}/{verb}", percent_encoded(model)))
 }

@@ -6,6 +6,7 @@
 //! documents. Begin at [`read_wishes`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -107,8 +108,9 @@ pub fn expand(body: &Bytes, earlier: &[u8]) -> Result<Bytes, BadRequest> {
 
 /// The same request with the items its `item_reference`s name in their places, as far as `known` has them: SDKs that rely on
 /// the server's memory hand back references instead of items. What is not known stays a reference, which a provider of this
-/// dialect may know. Without a known reference the same bytes are given back without a copy.
-pub fn dereference(body: &Bytes, known: impl Fn(&str) -> Option<String>) -> Result<Bytes, BadRequest> {
+/// dialect may know. Without a known reference the same bytes are given back without a copy. The items put in take at most
+/// `room` bytes, and each is looked up once, however often it is referred to: the error is the body's that asks for more.
+pub fn dereference(body: &Bytes, room: usize, known: impl Fn(&str) -> Option<String>) -> Result<Bytes, BadRequest> {
     if memchr::memmem::find(body, b"item_reference").is_none() {
         return Ok(body.clone());
     }
@@ -116,22 +118,25 @@ pub fn dereference(body: &Bytes, known: impl Fn(&str) -> Option<String>) -> Resu
     let Some(input) = request.get("input").filter(|input| input.kind() == Kind::Array) else {
         return Ok(body.clone());
     };
-    let mut found = false;
-    let items: Vec<Cow<'_, str>> = input
-        .items()
-        .map(|item| {
-            let is_reference = item.get("type").and_then(Raw::string).as_deref() == Some("item_reference");
-            let id = item.get("id").filter(|_| is_reference).and_then(Raw::string);
-            match id.and_then(|id| known(&id)) {
-                Some(item) => {
-                    found = true;
-                    Cow::Owned(item)
-                }
-                None => Cow::Borrowed(item.text()),
-            }
-        })
-        .collect();
-    if !found {
+    let mut looked_up: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut grown = 0;
+    let mut items: Vec<Cow<'_, str>> = Vec::new();
+    for item in input.items() {
+        let is_reference = item.get("type").and_then(Raw::string).as_deref() == Some("item_reference");
+        let id = item.get("id").filter(|_| is_reference).and_then(Raw::string);
+        let found = id.and_then(|id| {
+            looked_up
+                .entry(id.into_owned())
+                .or_insert_with_key(|id| known(id))
+                .clone()
+        });
+        grown += found.as_ref().map_or(0, String::len);
+        if grown > room {
+            return Err(wrong("input", "refers to more than a request may hold"));
+        }
+        items.push(found.map_or(Cow::Borrowed(item.text()), Cow::Owned));
+    }
+    if grown == 0 {
         return Ok(body.clone());
     }
     let start = input.text().as_ptr() as usize - body.as_ptr() as usize;
@@ -142,12 +147,19 @@ pub fn dereference(body: &Bytes, known: impl Fn(&str) -> Option<String>) -> Resu
     ))
 }
 
-/// The items of a remembered conversation that a later request may refer to, by their ids.
-pub fn items_by_id(items: &[u8]) -> Vec<(String, String)> {
-    let text = std::str::from_utf8(items).unwrap_or("[]");
-    let items = Raw::parse(text, Surrogates::Any).ok();
+/// The items of a response object that a later request may refer to, by their ids: those of the answer alone, since the
+/// request's bear whatever ids its client chose.
+pub fn items_by_id(response: &[u8]) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(response).unwrap_or_default();
+    let output = Raw::parse(text, Surrogates::Any)
+        .ok()
+        .and_then(|response| response.get("output"));
     let named = |item: Raw<'_>| Some((item.get("id")?.string()?.into_owned(), item.text().to_owned()));
-    items.into_iter().flat_map(Raw::items).filter_map(named).collect()
+    let items = output
+        .into_iter()
+        .flat_map(Raw::items)
+        .filter(|item| can_come_back(*item));
+    items.filter_map(named).collect()
 }
 
 /// The items of a request's own input; a text becomes a message of the user.
@@ -285,19 +297,23 @@ mod tests {
             r#"{"model":"m", "input": [ {"type":"item_reference","id":"rs_1"},{"type":"item_reference","id":"fc_9"}, {"role":"user","content":"item_reference"}],"x": 1.0}"#,
         );
         assert_eq!(
-            dereference(&body, known).unwrap(),
+            dereference(&body, 1000, known).unwrap(),
             r#"{"model":"m", "input": [{"type":"reasoning","id":"rs_1","summary":[]},{"type":"item_reference","id":"fc_9"},{"role":"user","content":"item_reference"}],"x": 1.0}"#
         );
         for same in [
             r#"{"input":"item_reference"}"#,
             r#"{"input":[{"type":"item_reference","id":"x"}]}"#,
         ] {
-            assert_eq!(dereference(&bytes(same), known).unwrap(), same);
+            assert_eq!(dereference(&bytes(same), 1000, known).unwrap(), same);
         }
-        let kept = br#"[{"role":"user","content":"hi"},{"type":"reasoning","id":"rs_1"}]"#;
+        let twice = bytes(r#"{"input":[{"type":"item_reference","id":"rs_1"},{"type":"item_reference","id":"rs_1"}]}"#);
+        assert!(dereference(&twice, 100, known).is_ok() && dereference(&twice, 50, known).is_err());
+        let answer = br#"{"id":"resp_1","output":[{"type":"reasoning","id":"rs_0"},{"type":"message","id":"msg_1"}]}"#;
+        let named = [("msg_1".to_owned(), r#"{"type":"message","id":"msg_1"}"#.to_owned())];
         assert_eq!(
-            items_by_id(kept),
-            [("rs_1".to_owned(), r#"{"type":"reasoning","id":"rs_1"}"#.to_owned())]
+            items_by_id(answer),
+            named,
+            "reasoning that nobody can read does not come back"
         );
     }
 

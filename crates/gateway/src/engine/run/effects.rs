@@ -25,8 +25,25 @@ impl Run {
         }
     }
 
-    pub(super) fn apply(&mut self, effect: Effect, now: Now) {
+    /// An estimate of the gateway's own asked nobody: it says nothing of the target, and gives back what it held.
+    fn of_nobody(&self, effect: Effect) -> Effect {
+        if !self.attempt.as_ref().is_some_and(|a| a.details.estimated) {
+            return effect;
+        }
         match effect {
+            Effect::Settle { attempt, target, .. } => Effect::Settle {
+                attempt,
+                target,
+                verdict: Verdict::Neutral,
+            },
+            Effect::Recovered { target, credential } => Effect::CredentialReleased { target, credential },
+            Effect::ConnectOk { target } => Effect::ProviderReleased { target },
+            other => other,
+        }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect, now: Now) {
+        match self.of_nobody(effect) {
             Effect::CallStarted => lock(&self.route.cell).call_started(now),
             Effect::RetrySpent => {
                 // Decided with `retry_allowed` a moment ago; another worker may have spent the last one since.

@@ -6,7 +6,6 @@ use http::{HeaderMap, Response, StatusCode};
 use types::dialect::IngressDialect;
 use types::features::Features;
 use types::ids::AttemptNo;
-use types::outcome::OutcomeClass;
 use wire::request::Dropped;
 
 use crate::engine::run::record::cost_of;
@@ -68,7 +67,7 @@ impl Run {
                 set("x-jumpseat-estimated", "true");
             }
             // Of a stream it is known when it has ended: the log and the metrics have it.
-            let cost = cost_of(target, &self.facts, details, OutcomeClass::Success).filter(|_| !self.stream);
+            let cost = cost_of(target, &self.facts, details, self.operation).filter(|_| !self.stream);
             if let Some(cost) = cost {
                 set("x-jumpseat-cost-usd", &cost.nano.to_string());
             }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use policy::call::action::{self, AttemptKind};
 use policy::call::facts::CallFacts;
 use policy::cost::{Cost, cost, expected};
+use types::dialect::Operation;
 use types::features::Features;
 use types::ids::AttemptNo;
 use types::outcome::{OutcomeClass, TimeoutKind};
@@ -53,13 +54,13 @@ impl Run {
         let latency = now.mono.since(track.started.mono);
         target.metrics.attempt(class);
         target.metrics.malformed.inc_by(track.details.malformed.into());
-        if class == OutcomeClass::Success {
+        if class == OutcomeClass::Success && !track.details.estimated {
             target.metrics.duration.observe(latency.as_secs_f64());
         } else if committed && self.stream && class != OutcomeClass::Cancelled {
             target.metrics.stream_failure(class);
         }
         let usage = track.details.usage;
-        let cost = cost_of(target, &self.facts, &track.details, class);
+        let cost = cost_of(target, &self.facts, &track.details, self.operation);
         track.cost = cost;
         if let Some(cost) = cost {
             target.metrics.cost.inc_by(cost.nano.as_dollars());
@@ -203,14 +204,17 @@ impl Run {
 }
 
 /// What an attempt cost, where its target has prices. A provider that answered and told no usage is charged by what was sent and
-/// came back, and the cost says so.
-pub(super) fn cost_of(target: &Target, call: &CallFacts, details: &Details, class: OutcomeClass) -> Option<Cost> {
+/// came back, and the cost says so; also when the answer broke off or was not used. Only of conversations and embeddings can that
+/// be guessed: counting is free, and of what passes as it came nobody knows the measure.
+pub(super) fn cost_of(target: &Target, call: &CallFacts, details: &Details, operation: &str) -> Option<Cost> {
     let prices = target.prices.as_deref()?;
     if let Some(usage) = &details.usage {
         return Some(cost(usage, prices));
     }
-    let answered = class == OutcomeClass::Success && details.answer_bytes > 0;
-    answered.then(|| {
+    let billed = [Operation::Generate, Operation::Embed]
+        .iter()
+        .any(|billed| billed.as_str() == operation);
+    (billed && details.answer_bytes > 0).then(|| {
         let prompt = lock(&target.state.tokens).estimate(call.prompt_chars);
         let bytes_per_token = if call.stream { FRAME_BYTES } else { ANSWER_BYTES };
         expected(prompt, details.answer_bytes.div_ceil(bytes_per_token), prices)
