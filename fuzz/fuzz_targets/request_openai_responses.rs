@@ -14,7 +14,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         assert_eq!(conversation::read_wishes(&expanded), Ok(wishes), "it stands for itself, and wishes the same");
     }
     if let Some(kept) = conversation::remember(&Bytes::from_static(br#"{"input":"x"}"#), data) {
-        let _ = conversation::input_items(&kept.items);
+        let _ = conversation::input_items(&kept);
     }
     let _ = carry::without_carried(&body);
     let head = read_head(&body);

@@ -1,6 +1,6 @@
 //! Media that must be inside a request: some dialects take bytes only, where others take the address of an image too.
 //!
-//! [`addresses`] tells which addresses a dialect's encoder cannot write; whoever may fetch puts their bytes in their places
+//! `addresses` tells which addresses a dialect's encoder cannot write; whoever may fetch puts their bytes in their places
 //! (`ChatRequest::inline`) before it encodes. Deliberately absent: the fetching, and the guard around it.
 
 use base64::Engine;

@@ -12,7 +12,7 @@ use wire::opaque::OpaqueRequest;
 use wire::request::BadRequest;
 use wire::{embeddings, server};
 
-use crate::upstream::fetch::Fetched;
+use crate::upstream::fetch::{FetchError, Fetched};
 
 /// What the client asks for.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct RequestBody {
     // Boxed: most calls pass through and never make it.
     neutral: OnceLock<Box<Result<ChatRequest, BadRequest>>>,
     embedding: OnceLock<Box<Result<EmbeddingRequest, BadRequest>>>,
-    fetched: OnceLock<Vec<Fetched>>,
+    fetched: OnceLock<Result<Vec<Fetched>, FetchError>>,
 }
 
 impl RequestBody {
@@ -109,12 +109,12 @@ impl RequestBody {
     }
 
     /// What the request names by URL, once it was fetched.
-    pub fn fetched(&self) -> Option<&[Fetched]> {
-        self.fetched.get().map(Vec::as_slice)
+    pub fn fetched(&self) -> Option<Result<&[Fetched], &FetchError>> {
+        Some(self.fetched.get()?.as_ref().map(Vec::as_slice))
     }
 
     /// Keeps what the request names by URL for every attempt that needs it.
-    pub fn keep_fetched(&self, fetched: Vec<Fetched>) {
+    pub fn keep_fetched(&self, fetched: Result<Vec<Fetched>, FetchError>) {
         let _ = self.fetched.set(fetched);
     }
 

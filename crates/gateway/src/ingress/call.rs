@@ -1,5 +1,6 @@
 //! A call from its bytes to its answer, the same for every dialect: accept → read → plan → drive → answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use policy::call::facts::CallFacts;
 use types::dialect::{IngressDialect, Operation};
+use types::features::Features;
+use wire::dialect;
 use wire::door::{AskDoor, CallDoor};
 use wire::embeddings;
 use wire::head::Head;
@@ -23,11 +26,15 @@ use crate::engine::call_ids::CallId;
 use crate::engine::drive::drive;
 use crate::engine::output::{self, Loop, Output, RunningBody, Waiting};
 use crate::engine::run::{Admitted, Engine, Run};
-use crate::fleet::route::Route;
+use crate::fleet::route::{Route, Target};
 use crate::fleet::snapshot::{Found, Snapshot};
 use crate::ingress::bodies::{self, BodyBudget, BodyError, BodyPermit};
 use crate::ingress::hints;
 use crate::ingress::reply::{Refusal, ReplyBody};
+use crate::upstream::fetch::Fetcher;
+
+/// What may stand in a request by its URL.
+const MEDIA: Features = Features::VISION.with(Features::AUDIO).with(Features::DOCUMENTS);
 
 /// What taking a call needs.
 pub struct CallFace {
@@ -78,7 +85,32 @@ async fn take_in(
     let (bytes, permit) = bodies::read(body, server.body_max, server.body_min_rate, &face.bodies)
         .await
         .map_err(Refusal::of_body)?;
-    admit(face, snapshot, &door, &parts, bytes, permit, id)
+    let mut admitted = admit(face, snapshot, &door, &parts, bytes, permit, id)?;
+    fetch(&snapshot.fetcher, &mut admitted).await?;
+    Ok(admitted)
+}
+
+/// Fetches what the request names by URL, where a target of its route takes only the bytes. It comes before the call, so that no
+/// target is blamed for a slow host of the caller's choice; what could not be fetched bars those targets alone.
+async fn fetch(fetcher: &Fetcher, admitted: &mut Admitted) -> Result<(), Box<Refusal>> {
+    let body = &admitted.body;
+    let asks = matches!(body.ask, Ask::Generate) && body.head.features.intersects(MEDIA);
+    if !fetcher.is_on() || !asks {
+        return Ok(());
+    }
+    let Ok(request) = body.neutral() else {
+        return Ok(());
+    };
+    let needs = |target: &Target| dialect::needs_fetch(target.provider.dialect, request);
+    let urls: BTreeSet<String> = admitted.route.targets.iter().flat_map(needs).collect();
+    if urls.is_empty() {
+        return Ok(());
+    }
+    let fetched = fetcher.fetch(&urls.into_iter().collect::<Vec<_>>()).await;
+    let bytes: usize = fetched.iter().flatten().map(|media| media.base64.len()).sum();
+    admitted.permit.grow(bytes as u64).map_err(Refusal::of_body)?;
+    body.keep_fetched(fetched);
+    Ok(())
 }
 
 fn admit(
@@ -138,7 +170,6 @@ fn admit(
         facts,
         seed: id.seed,
         early_headers,
-        fetcher: snapshot.fetcher.clone(),
         remember: remember.then(|| face.conversations.clone()),
     })
 }

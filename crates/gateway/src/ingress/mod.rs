@@ -1,6 +1,6 @@
 //! The downstream side: listeners, limits, and the HTTP face.
 //!
-//! [`server`] owns connections, [`face`] knows the paths, [`chat`] takes a call from its bytes to its answer.
+//! [`server`] owns connections, [`face`] knows the paths, [`call`] takes a call from its bytes to its answer.
 
 pub mod bodies;
 pub mod call;

@@ -8,7 +8,6 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -27,7 +26,6 @@ use wire::response::RawAnswer;
 
 use crate::upstream::answer::{Answer, AnswerReader, Rejected};
 use crate::upstream::client::{CaptureConnection, Sent, answer_began, connection_was_reused};
-use crate::upstream::fetch::{FetchError, Fetched, Fetcher};
 use crate::upstream::order::{Order, Outgoing};
 use crate::upstream::reader::{Ending, Reader};
 use crate::upstream::sign_in::{Began, SignIn};
@@ -47,8 +45,6 @@ pub enum Progress {
     Chunk(Chunk),
     /// A whole answer, in the client's dialect.
     Answer(Answer),
-    /// What the request names by URL came: the attempt is to be written and sent now.
-    Fetched(Vec<Fetched>),
     /// The stream's terminal event was seen. `bytes` is the client's terminal event.
     End {
         /// For the client.
@@ -110,7 +106,6 @@ pub struct Attempt {
 enum State {
     /// Its credential is being fetched.
     SigningIn,
-    Fetching(BoxFuture<'static, Result<Vec<Fetched>, FetchError>>),
     Sending {
         sent: Sent,
         connected_told: bool,
@@ -131,7 +126,7 @@ enum State {
 
 impl Attempt {
     /// Writes the request for the target and sends it off. The event is the attempt's end when it cannot be written.
-    pub fn launch(order: &Order<'_>, fetcher: &Fetcher) -> Result<Box<Attempt>, AttemptEvent> {
+    pub fn launch(order: &Order<'_>) -> Result<Box<Attempt>, AttemptEvent> {
         let mut attempt = Box::new(Attempt {
             no: order.launch.attempt,
             details: Details::default(),
@@ -159,13 +154,6 @@ impl Attempt {
                         attempt.state = State::SigningIn;
                     }
                 }
-            }
-            Outgoing::Fetch(urls) => {
-                // No connection to the provider is missing meanwhile.
-                let event = AttemptEvent::Connected { attempt: attempt.no };
-                attempt.ready.push_back(Progress::Event(event));
-                let fetcher = fetcher.clone();
-                attempt.state = State::Fetching(Box::pin(async move { fetcher.fetch(&urls).await }));
             }
             Outgoing::Estimate(body) => {
                 attempt.details.estimated = true;
@@ -196,14 +184,6 @@ impl Attempt {
                         Err(failure) => self.fail(failure),
                     }
                 }
-                State::Fetching(fetch) => match fetch.await {
-                    Ok(fetched) => {
-                        self.over(None);
-                        return Progress::Fetched(fetched);
-                    }
-                    // The client named it: nobody else can fetch it either.
-                    Err(error) => self.fail(Failure::new(OutcomeClass::InvalidRequest, error.to_string())),
-                },
                 State::Sending { sent, connected_told } => {
                     tokio::select! {
                         biased;
@@ -441,11 +421,7 @@ impl Attempt {
     fn end_stream(&mut self) {
         match std::mem::replace(&mut self.state, State::Over { body: None }) {
             State::Streaming { body } => self.over(Some(body)),
-            State::Fetching(_)
-            | State::SigningIn
-            | State::Sending { .. }
-            | State::Collecting { .. }
-            | State::Over { .. } => self.over(None),
+            State::SigningIn | State::Sending { .. } | State::Collecting { .. } | State::Over { .. } => self.over(None),
         }
     }
 

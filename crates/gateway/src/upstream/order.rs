@@ -47,8 +47,6 @@ pub struct Order<'a> {
     pub resumable: bool,
     /// Who the answer says it is, where its provider does not say.
     pub identity: EncoderOptions,
-    /// Media may be fetched: see [`Outgoing::Fetch`].
-    pub may_fetch: bool,
     /// The time.
     pub wall: UnixMillis,
 }
@@ -65,8 +63,6 @@ pub struct Written {
 pub enum Outgoing {
     /// A request for the provider.
     Request(Box<Written>),
-    /// What the request names by URL is needed first.
-    Fetch(Vec<String>),
     /// The gateway can answer by itself: the provider has no such operation and an estimate will do.
     Estimate(Bytes),
 }
@@ -120,9 +116,6 @@ impl Order<'_> {
                 }
             },
         };
-        if let Some(urls) = self.to_fetch()? {
-            return Ok(Outgoing::Fetch(urls));
-        }
         let (bytes, dropped) = if self.passes_through() {
             self.forward(server::forwarded_headers(body.dialect), &mut headers);
             self.own_words(self.spliced(&mut headers))
@@ -229,24 +222,17 @@ impl Order<'_> {
         }
     }
 
-    /// What has to be fetched before the request can be written, if it may be.
-    fn to_fetch(&self) -> Result<Option<Vec<String>>, Unwritten> {
-        let asks = matches!(self.body.ask, Ask::Generate);
-        if !asks || !self.may_fetch || self.passes_through() || self.body.fetched().is_some() {
-            return Ok(None);
-        }
-        let request = self.body.neutral().map_err(Unwritten::from_reading)?;
-        let urls = dialect::needs_fetch(self.dialect(), request);
-        Ok((!urls.is_empty()).then_some(urls))
-    }
-
     /// The conversation with what was fetched in its place.
     fn conversation(&self) -> Result<Cow<'_, ChatRequest>, Unwritten> {
         let request = self.body.neutral().map_err(Unwritten::from_reading)?;
-        let fetched = self.body.fetched().unwrap_or_default();
-        if fetched.is_empty() || dialect::needs_fetch(self.dialect(), request).is_empty() {
+        let Some(fetched) = self.body.fetched() else {
+            return Ok(Cow::Borrowed(request));
+        };
+        if dialect::needs_fetch(self.dialect(), request).is_empty() {
             return Ok(Cow::Borrowed(request));
         }
+        // Another target may take the URL itself.
+        let fetched = fetched.map_err(|why| Unwritten::Unsupported(why.to_string(), Some("messages".to_owned())))?;
         let mut request = request.clone();
         for media in fetched {
             request.inline(&media.url, &media.media_type, &media.base64);

@@ -3,7 +3,7 @@
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands deeper
 //! (`messages[2].content[0].citations`, `thinking.display`), and whoever cannot carry it on reports it; so do the
-//! provider's own tools ([`crate::offers`]). What cannot be translated without changing its meaning (calls and results of
+//! provider's own tools (`offers`). What cannot be translated without changing its meaning (calls and results of
 //! the provider's own tools) is a [`BadRequest`] with
 //! code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
 //!

@@ -118,7 +118,7 @@ fn base64(vector: &[f32]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The vector that [`base64`] wrote; `None` when it is none.
+/// The vector that `base64` wrote; `None` when it is none.
 pub(super) fn from_base64(text: &str) -> Option<Vec<f32>> {
     let bytes = STANDARD.decode(text).ok()?;
     let (floats, rest) = bytes.as_chunks::<4>();

@@ -3,7 +3,7 @@
 //!
 //! Total: a field the neutral model has no word for goes to `extra`, one at the top under its name, a deeper one under its place
 //! (`generationConfig.mediaResolution`), and whoever cannot carry it on reports it; so do built-in tools
-//! ([`crate::offers`]). What cannot be translated without changing its meaning (calls of built-in tools, cached content, answers that are
+//! (`offers`). What cannot be translated without changing its meaning (calls of built-in tools, cached content, answers that are
 //! no text) is a [`BadRequest`] with code
 //! [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE). What a part becomes stands in `asked_contents`.
 

@@ -3,8 +3,8 @@
 //!
 //! Total: a field the neutral model has no word for goes to `extra` under its name, or under its place when it stands
 //! deeper (`messages[2].annotations`), and whoever cannot carry it on reports it; so do tools that are no functions
-//! ([`crate::offers`]). What cannot be translated without changing its meaning (calls of such tools, audio answers) is a
-//! [`BadRequest`] with code [`UNTRANSLATABLE`](crate::request::UNTRANSLATABLE).
+//! (`offers`). What cannot be translated without changing its meaning (calls of such tools, audio answers) is a
+//! [`BadRequest`] with code [`UNTRANSLATABLE`].
 
 use types::chat::{
     ChatRequest, Json, Media, Message, Part, Reasoning, ReasoningRequest, ResponseFormat, Role, Tool, ToolCall,

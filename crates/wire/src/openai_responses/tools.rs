@@ -2,7 +2,7 @@
 //!
 //! Function tools, alone and in namespaces, and custom tools are translated; what only OpenAI's servers can run or understand
 //! (web and file search, code interpreter, computer, image generation, MCP, shells, patches, the search for tools) is an
-//! offer that is left out, see [`crate::offers`].
+//! offer that is left out, see `offers`.
 //!
 //! A custom tool takes text where a function takes JSON. It becomes a function with one string, [`CUSTOM_INPUT`]; its calls and their
 //! text are wrapped and unwrapped by [`wrap_input`] and [`unwrap_input`], so that the client sees custom calls and the model

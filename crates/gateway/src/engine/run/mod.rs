@@ -48,7 +48,6 @@ use crate::telemetry::call_log::{self, RefusalLine, timestamp};
 use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::attempt::{Attempt, Details, Progress};
-use crate::upstream::fetch::Fetcher;
 use crate::upstream::order::Order;
 
 /// What may precede a stream's first content, beside what `hold_back` asks to be held. Beyond it the stream is `bad_response`.
@@ -108,8 +107,6 @@ pub struct Admitted {
     pub seed: u64,
     /// Headers were sent before the commit: a failure is told as an error event.
     pub early_headers: bool,
-    /// Fetches what the request names by URL.
-    pub fetcher: Fetcher,
     /// Where the answer is kept, so that the client may go on from it.
     pub remember: Option<Arc<Conversations>>,
 }
@@ -146,7 +143,6 @@ pub struct Run {
     /// What was wrong with a target's answer, until that target is asked once more.
     repair: Option<(TargetIx, Malformed)>,
     memory: Option<Memory>,
-    fetcher: Fetcher,
     head_sent: bool,
     /// The attempt whose answer the client saw begin.
     began: Option<AttemptNo>,
@@ -231,7 +227,6 @@ impl Run {
             held: Vec::new(),
             held_bytes: 0,
             memory,
-            fetcher: admitted.fetcher,
             transcript,
             repair: None,
             head_sent: admitted.early_headers,
@@ -379,10 +374,9 @@ impl Run {
             continuation,
             resumable: self.transcript.is_some(),
             identity,
-            may_fetch: self.fetcher.is_on(),
             wall: now.wall,
         };
-        match Attempt::launch(&order, &self.fetcher) {
+        match Attempt::launch(&order) {
             Ok(attempt) => self.attempt = Some(attempt),
             Err(event) => self.tell_failure(event, now),
         }
@@ -456,17 +450,6 @@ impl Run {
                 }
                 if committed && !chunk.bytes.is_empty() {
                     output.send(Part::Data(chunk.bytes)).await;
-                }
-            }
-            Progress::Fetched(fetched) => {
-                let Some(no) = self.attempt.take().map(|a| a.no) else {
-                    return;
-                };
-                if let Some(body) = &self.body {
-                    body.keep_fetched(fetched);
-                }
-                if let Some(launch) = self.tracks.iter().find(|t| t.launch.attempt == no).map(|t| t.launch) {
-                    self.send(&launch, now);
                 }
             }
             Progress::Answer(answer) => {
