@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod conversations;
@@ -12,5 +13,9 @@ pub mod engine;
 pub mod fleet;
 pub mod ingress;
 pub mod jobs;
+pub mod keys;
+pub mod recorder;
+pub mod spend;
+pub mod stores;
 pub mod telemetry;
 pub mod upstream;

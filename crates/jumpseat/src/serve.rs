@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway::app::{self, Setup};
 use gateway::config::env::ProcessEnv;
+use gateway::stores::Stores;
 
 use crate::cli::SourceArgs;
 use crate::outcome::{CommandError, Ended};
@@ -13,6 +14,8 @@ use crate::source;
 pub fn run(args: &SourceArgs) -> Result<Ended, CommandError> {
     let source = source::load(args.config.as_deref())?;
     source.warn();
-    app::serve(Setup::new(source.loaded, source.path, Arc::new(ProcessEnv)))?;
+    // The stores that the configuration names are opened with the gateway.
+    let setup = Setup::new(source.loaded, source.path, Arc::new(ProcessEnv), Stores::none());
+    app::serve(setup)?;
     Ok(Ended::Fine)
 }

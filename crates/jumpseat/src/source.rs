@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gateway::config::env::ProcessEnv;
-use gateway::config::{self, Loaded};
+use gateway::config::{self, Config, Loaded};
 
 use crate::outcome::CommandError;
 
@@ -54,6 +54,23 @@ pub fn load(named: Option<&Path>) -> Result<Source, CommandError> {
             errors,
         }),
     }
+}
+
+/// Where the gateway of a configuration and its stores are, whatever else is in it; the defaults where there is no file.
+pub fn load_house(named: Option<&Path>) -> Result<Config, CommandError> {
+    let path = match named {
+        Some(path) => Some(path.to_owned()),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+    };
+    let Some(path) = path else {
+        return Ok(Config::default());
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| CommandError::Usage(format!("error: {}: cannot be read: {error}", path.display())))?;
+    config::load_house(&text, &ProcessEnv).map_err(|errors| CommandError::Config {
+        file: name(Some(&path)),
+        errors,
+    })
 }
 
 fn name(path: Option<&Path>) -> String {

@@ -1,5 +1,7 @@
 //! `jumpseat validate`: errors with their place, then what is doubtful.
 
+use gateway::config::listen;
+use gateway::config::server::Server;
 use serde_json::json;
 
 use crate::cli::ValidateArgs;
@@ -20,6 +22,7 @@ pub fn run(args: &ValidateArgs, as_json: bool) -> Result<Ended, CommandError> {
     let (loaded, file) = (&source.loaded, source.name());
     let valid = !args.strict || loaded.warnings.is_empty();
     let (providers, routes) = (&loaded.topology.providers, loaded.topology.routes.len());
+    let notes: Vec<String> = note(&loaded.config.server).into_iter().collect();
     let enabled = providers.iter().filter(|p| p.enabled).count();
     if as_json {
         let told = json!({
@@ -27,6 +30,7 @@ pub fn run(args: &ValidateArgs, as_json: bool) -> Result<Ended, CommandError> {
             "file": file,
             "errors": [],
             "warnings": loaded.warnings,
+            "notes": notes,
             "providers": providers.len(),
             "providers_enabled": enabled,
             "routes": routes,
@@ -34,6 +38,9 @@ pub fn run(args: &ValidateArgs, as_json: bool) -> Result<Ended, CommandError> {
         println!("{told}");
     } else {
         source.warn();
+        for note in notes {
+            eprintln!("note: {file}: {note}");
+        }
         let word = if valid { "sound" } else { "doubtful" };
         println!(
             "{file}: {word}: {enabled} of {} enabled, {}",
@@ -42,6 +49,17 @@ pub fn run(args: &ValidateArgs, as_json: bool) -> Result<Ended, CommandError> {
         );
     }
     Ok(if valid { Ended::Fine } else { Ended::Unsound })
+}
+
+/// What only the store can tell: it is neither sound nor doubtful by itself.
+fn note(server: &Server) -> Option<String> {
+    listen::needs_keys(server).then(|| {
+        format!(
+            "server.listen: `{}` is not loopback: the gateway starts there only when there are keys (`jumpseat keys create --name \
+             app`) or with `auth: none`",
+            server.listen
+        )
+    })
 }
 
 fn count(number: usize, noun: &str) -> String {

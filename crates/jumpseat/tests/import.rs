@@ -106,7 +106,7 @@ fn litellm_overview_regions_clouds_and_a_catch_all() {
         (11, "not_carried_over", "model_list[1].litellm_params.model", "Bedrock"),
         (29, "to_do", "model_list[4]", "under `providers`"),
         (32, "not_carried_over", "drop_params", "never dropped in silence"),
-        (36, "not_carried_over", "master_key", "keys for callers"),
+        (36, "not_carried_over", "master_key", "jumpseat keys create"),
     ]);
     assert_eq!(
         import.explain("gpt-4o"),
@@ -232,9 +232,14 @@ fn litellm_credentials_by_name_budgets_tags_and_variables_of_the_file() {
         "balance: least_busy",
     ]);
     import.tells(&[
-        (7, "not_carried_over", "max_budget", "no budgets yet"),
+        (7, "not_carried_over", "max_budget", "write it under `budgets`"),
         (12, "not_carried_over", "input_cost_per_token", "prices"),
-        (36, "not_carried_over", "provider_budget_config", "no budgets yet"),
+        (
+            36,
+            "not_carried_over",
+            "provider_budget_config",
+            "write it under `budgets`",
+        ),
         (40, "changed", "routing_strategy", "least_busy"),
         (42, "changed", "GPT-4o", "no name is hidden"),
         (45, "not_carried_over", "lost", "not written"),
@@ -279,7 +284,7 @@ fn tensorzero_locations_of_keys_and_listening_on_a_network() {
     ]);
     import.tells(&[
         (3, "to_do", "gateway.bind_address", "auth: none"),
-        (5, "not_carried_over", "gateway.auth", "keys for callers"),
+        (5, "not_carried_over", "gateway.auth", "jumpseat keys create"),
         (28, "not_carried_over", "models.claude.routing[2]", "forgotten"),
         (44, "not_carried_over", "api_key_location.default", "client's"),
         (45, "not_carried_over", "cost", "prices"),

@@ -231,6 +231,21 @@ impl Breaker {
         }
     }
 
+    /// Another instance opened its breaker of the same target: a closed one opens too, until the same time. One that is not closed
+    /// knows better.
+    pub fn heard_open(&mut self, until: Mono, now: Now) -> Option<Transition> {
+        match self.state {
+            State::Closed { .. } if until > now.mono => {
+                self.generation = self.generation.wrapping_add(1);
+                self.rung = self.rung.max(1);
+                let until = until.min(now.mono + self.policy.open_max.max(self.policy.open));
+                self.state = State::Open { until };
+                Some(Transition::Opened { until })
+            }
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
+        }
+    }
+
     /// What it lets through now.
     pub fn state(&self, now: Now) -> BreakerState {
         match self.state {
@@ -380,6 +395,32 @@ mod tests {
             }
         }
         None
+    }
+
+    #[test]
+    fn what_another_instance_says_opens_a_closed_breaker_and_no_other_and_a_late_success_changes_nothing() {
+        let mut breaker = Breaker::new(policy(), 1);
+        let before = breaker.admit(at(0), false).expect("closed");
+        assert_eq!(breaker.heard_open(at(0).mono, at(0)), None, "it is over already");
+        let until = at(30).mono;
+        assert_eq!(breaker.heard_open(until, at(0)), Some(Transition::Opened { until }));
+        assert_eq!(breaker.heard_open(at(60).mono, at(1)), None, "it knows better");
+        assert_eq!(breaker.settle(before, Verdict::Success, CallTag(1), at(1)), None);
+        assert_eq!(breaker.state(at(29)), BreakerState::Open);
+        let probe = breaker.admit(at(30), false).expect("its own probe");
+        assert!(probe.is_probe());
+        assert_eq!(
+            breaker.settle(probe, Verdict::Success, CallTag(2), at(30)),
+            Some(Transition::Closed)
+        );
+        let longest = breaker.heard_open(Mono::NEVER, at(40));
+        assert_eq!(
+            longest,
+            Some(Transition::Opened {
+                until: at(40).mono + policy().open_max
+            }),
+            "no longer than it would itself"
+        );
     }
 
     #[test]

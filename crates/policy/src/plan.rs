@@ -6,7 +6,8 @@
 use std::fmt;
 
 use types::features::Features;
-use types::ids::{CredentialIx, TargetIx};
+use types::ids::{CredentialIx, ModelTier, TargetIx};
+use types::spend::SpendLevel;
 use types::time::{Mono, Now};
 
 use crate::balance;
@@ -86,12 +87,20 @@ pub enum LeftOutReason {
     },
     /// It cannot take this call.
     Unfit(Unfit),
+    /// Who calls may not be served by it.
+    NotAllowed,
+    /// It has no prices, and a budget that counts the call bars such targets.
+    Unpriced,
+    /// What it would cost could not be held: the budgets have not so much left.
+    Unaffordable,
+    /// Nothing is left of a budget that counts the call.
+    Exhausted,
 }
 
 impl Plan {
     /// Plans a call: who is fit and may be tried, tier by tier in the balancer's order; within a tier those without
-    /// headroom last; those of a troubled failure domain after everything else. When nobody may be tried, the least
-    /// bad target is.
+    /// headroom last; then as the level of spend wants it; those of a troubled failure domain after everything else. When nobody
+    /// may be tried, the least bad target is.
     pub fn new(policy: &RoutePolicy, facts: &CallFacts, rng: &mut Rng, view: &dyn TargetsView, now: Now) -> Plan {
         let mut plan = Plan {
             candidates: Vec::with_capacity(policy.tiers.iter().map(|t| t.targets.len()).sum()),
@@ -106,8 +115,11 @@ impl Plan {
                 let reason = match LeftOutReason::of(status.admission) {
                     // Disabled comes first: nothing about the call can change it.
                     Some(disabled @ LeftOutReason::Disabled { .. }) => Some(disabled),
-                    other => capability::gate(facts, target_facts, view.prompt_tokens(written.target, facts))
-                        .map(LeftOutReason::Unfit)
+                    other => bar(facts, view, written.target)
+                        .or_else(|| {
+                            capability::gate(facts, target_facts, view.prompt_tokens(written.target, facts))
+                                .map(LeftOutReason::Unfit)
+                        })
                         .or(other),
                 };
                 let in_words = match (reason, policy.on_unsupported) {
@@ -142,6 +154,7 @@ impl Plan {
                 tier_candidates.sort_by_key(|c| c.no_headroom);
             }
         }
+        plan.turn_to_money(facts, view);
         if plan.candidates.iter().any(|c| c.troubled || !c.degraded.is_empty()) {
             // In words only when nobody can as it was asked.
             plan.candidates.sort_by_key(|c| (!c.degraded.is_empty(), c.troubled));
@@ -152,13 +165,45 @@ impl Plan {
         plan
     }
 
+    /// Orders the candidates as the call's level of spend wants it.
+    ///
+    /// Quality: as they stand. Balanced: premium model tiers stand behind the last standard one, and nothing else moves; economy
+    /// ones and those of unknown tier keep their places, because an operator who put one before a standard one wants it
+    /// there, and a route without a standard one has nothing in between. Cheapest: by what an attempt is expected to
+    /// cost, whatever the tier; what has no headroom, and then what has no prices, last.
+    fn turn_to_money(&mut self, facts: &CallFacts, view: &dyn TargetsView) {
+        match facts.spend {
+            // Exhausted has left nobody to be ordered.
+            SpendLevel::Quality | SpendLevel::Exhausted => {}
+            SpendLevel::Balanced => {
+                let tier = |c: &Candidate| view.facts(c.target).model_tier;
+                let last = self
+                    .candidates
+                    .iter()
+                    .rposition(|c| tier(c) == Some(ModelTier::Standard));
+                if let Some(last) = last {
+                    self.candidates[..=last].sort_by_key(|c| tier(c) == Some(ModelTier::Premium));
+                }
+            }
+            SpendLevel::Cheapest => self.candidates.sort_by_cached_key(|c| {
+                let cost = view.expected_cost(c.target, facts);
+                (c.no_headroom, cost.is_none(), cost)
+            }),
+        }
+    }
+
     /// Moves the least bad target from those left out to the end of the candidates: of the open and resting ones who
     /// recovers first; else, among those barred by an estimate alone, the largest. Disabled ones, and those that lack
     /// a feature, never.
     pub fn add_least_bad(&mut self, view: &dyn TargetsView, now: Now) -> bool {
         let recovering = |l: &LeftOut| match l.reason {
             LeftOutReason::Open { until } | LeftOutReason::Resting { until, .. } => Some(until),
-            LeftOutReason::Disabled { .. } | LeftOutReason::Unfit(_) => None,
+            LeftOutReason::Disabled { .. }
+            | LeftOutReason::Unfit(_)
+            | LeftOutReason::NotAllowed
+            | LeftOutReason::Unpriced
+            | LeftOutReason::Unaffordable
+            | LeftOutReason::Exhausted => None,
         };
         let room = |l: &LeftOut| match l.reason {
             LeftOutReason::Unfit(unfit) if unfit.is_estimate() => match unfit {
@@ -170,7 +215,11 @@ impl Plan {
             LeftOutReason::Unfit(_)
             | LeftOutReason::Open { .. }
             | LeftOutReason::Resting { .. }
-            | LeftOutReason::Disabled { .. } => None,
+            | LeftOutReason::Disabled { .. }
+            | LeftOutReason::NotAllowed
+            | LeftOutReason::Unpriced
+            | LeftOutReason::Unaffordable
+            | LeftOutReason::Exhausted => None,
         };
         let by_recovery = (0..self.left_out.len())
             .filter_map(|i| recovering(&self.left_out[i]).map(|until| (until, i)))
@@ -196,7 +245,11 @@ impl Plan {
             LeftOutReason::Unfit(Unfit::Window { .. } | Unfit::Features { .. })
             | LeftOutReason::Resting { .. }
             | LeftOutReason::Open { .. }
-            | LeftOutReason::Disabled { .. } => None,
+            | LeftOutReason::Disabled { .. }
+            | LeftOutReason::NotAllowed
+            | LeftOutReason::Unpriced
+            | LeftOutReason::Unaffordable
+            | LeftOutReason::Exhausted => None,
         };
         let (mut short, rest): (Vec<_>, Vec<_>) = self.left_out.drain(..).partition(|l| gives(l).is_some());
         self.left_out = rest;
@@ -207,15 +260,47 @@ impl Plan {
         self.candidates.len() > before
     }
 
+    /// Whether a target was left out because there is too little money for it.
+    pub fn lacks_money(&self) -> bool {
+        self.left_out.iter().any(|l| match l.reason {
+            LeftOutReason::Unaffordable | LeftOutReason::Exhausted => true,
+            LeftOutReason::Open { .. }
+            | LeftOutReason::Resting { .. }
+            | LeftOutReason::Disabled { .. }
+            | LeftOutReason::Unfit(_)
+            | LeftOutReason::NotAllowed
+            | LeftOutReason::Unpriced => false,
+        })
+    }
+
     /// The earliest time at which a target that was left out recovers.
     pub fn earliest_recovery(&self) -> Option<Mono> {
         self.left_out
             .iter()
             .filter_map(|l| match l.reason {
                 LeftOutReason::Open { until } | LeftOutReason::Resting { until, .. } => Some(until),
-                LeftOutReason::Disabled { .. } | LeftOutReason::Unfit(_) => None,
+                LeftOutReason::Disabled { .. }
+                | LeftOutReason::Unfit(_)
+                | LeftOutReason::NotAllowed
+                | LeftOutReason::Unpriced
+                | LeftOutReason::Unaffordable
+                | LeftOutReason::Exhausted => None,
             })
             .min()
+    }
+}
+
+/// Why who calls, or the money, bars a target whatever it can do; `None` when nothing does.
+fn bar(facts: &CallFacts, view: &dyn TargetsView, target: TargetIx) -> Option<LeftOutReason> {
+    let allowed = facts.allowed.as_ref();
+    if allowed.is_some_and(|allowed| !allowed.allows(&view.facts(target).id)) {
+        Some(LeftOutReason::NotAllowed)
+    } else if facts.spend == SpendLevel::Exhausted {
+        Some(LeftOutReason::Exhausted)
+    } else if facts.priced_only && view.expected_cost(target, facts).is_none() {
+        Some(LeftOutReason::Unpriced)
+    } else {
+        None
     }
 }
 
@@ -256,6 +341,10 @@ impl LeftOutReason {
             LeftOutReason::Resting { .. } => "resting",
             LeftOutReason::Disabled { .. } => "disabled",
             LeftOutReason::Unfit(unfit) => unfit.as_str(),
+            LeftOutReason::NotAllowed => "not_allowed",
+            LeftOutReason::Unpriced => "unpriced",
+            LeftOutReason::Unaffordable => "unaffordable",
+            LeftOutReason::Exhausted => "exhausted",
         }
     }
 }
@@ -267,6 +356,10 @@ impl fmt::Display for LeftOutReason {
             LeftOutReason::Resting { why, .. } => write!(f, "rests ({})", why.as_str()),
             LeftOutReason::Disabled { why } => write!(f, "is disabled ({why})"),
             LeftOutReason::Unfit(unfit) => write!(f, "{unfit}"),
+            LeftOutReason::NotAllowed => f.write_str("is not allowed for this key"),
+            LeftOutReason::Unpriced => f.write_str("has no prices, and a budget counts this call"),
+            LeftOutReason::Unaffordable => f.write_str("costs more than the budgets have left"),
+            LeftOutReason::Exhausted => f.write_str("would be paid by a budget of which nothing is left"),
         }
     }
 }

@@ -139,6 +139,11 @@ impl TargetCell {
         self.breaker.health_ok(now)
     }
 
+    /// Another instance opened its breaker of this target.
+    pub fn heard_open(&mut self, until: Mono, now: Now) -> Option<Transition> {
+        self.breaker.heard_open(until, now)
+    }
+
     /// What its breaker lets through.
     pub fn state(&self, now: Now) -> BreakerState {
         self.breaker.state(now)

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use types::time::{Mono, Now};
+use serde::{Deserialize, Serialize};
+use types::time::{Mono, Now, UnixMillis};
 
 /// Characters a token where nothing is known.
 const CHARS_PER_TOKEN: f64 = 4.0;
@@ -31,6 +32,20 @@ pub struct TokenRatio {
     last: Mono,
 }
 
+/// The same, to be kept: monotonic time does not outlive a process.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenRatioState {
+    /// Characters in a token, as learned.
+    pub chars_per_token: f64,
+    /// Calls that count, fading.
+    pub calls: f64,
+    /// How wrong estimates were lately.
+    pub error: Option<f64>,
+    /// When it was true.
+    pub at: UnixMillis,
+}
+
 impl Default for TokenRatio {
     fn default() -> TokenRatio {
         TokenRatio {
@@ -51,12 +66,7 @@ impl TokenRatio {
             return None;
         }
         let error = self.estimate(chars).abs_diff(tokens) as f64 / tokens as f64;
-        let age = now.mono.since(self.last).as_secs_f64() / HALF_LIFE.as_secs_f64();
-        self.calls = if self.calls > 0.0 {
-            self.calls * 0.5_f64.powf(age)
-        } else {
-            0.0
-        } + 1.0;
+        self.calls = self.calls * fading(now.mono.since(self.last)) + 1.0;
         self.last = self.last.max(now.mono);
         // The first calls count in full, then each for a twentieth.
         let weight = (1.0 / self.calls).max(WEIGHT);
@@ -81,6 +91,38 @@ impl TokenRatio {
     pub fn error(&self) -> Option<f64> {
         self.error
     }
+
+    /// To be kept.
+    pub fn state(&self, now: Now) -> TokenRatioState {
+        TokenRatioState {
+            chars_per_token: self.chars_per_token,
+            calls: self.calls * fading(now.mono.since(self.last)),
+            error: self.error,
+            at: now.wall,
+        }
+    }
+
+    /// From what was kept, as faded as it is by now. What makes no sense is as good as nothing.
+    pub fn from_state(state: &TokenRatioState, now: Now) -> TokenRatio {
+        let sound = (CHARS_PER_TOKEN_MIN..=CHARS_PER_TOKEN_MAX).contains(&state.chars_per_token)
+            && (0.0..=1e9).contains(&state.calls)
+            && state.error.is_none_or(|e| e.is_finite() && e >= 0.0);
+        if !sound {
+            return TokenRatio::default();
+        }
+        let age = Duration::from_millis(now.wall.0.saturating_sub(state.at.0));
+        TokenRatio {
+            chars_per_token: state.chars_per_token,
+            calls: state.calls * fading(age),
+            error: state.error,
+            last: now.mono,
+        }
+    }
+}
+
+/// How much is left of what was learned so long ago.
+fn fading(age: Duration) -> f64 {
+    0.5_f64.powf(age.as_secs_f64() / HALF_LIFE.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -135,6 +177,37 @@ mod tests {
         assert!(fresh.chars_per_token() > 3.9, "one call among many");
         ratio.observe(6_000, 2_000, at(100 + 14 * 24 * 3600));
         assert!(ratio.chars_per_token() < 3.1, "{ratio:?}");
+    }
+
+    #[test]
+    fn what_was_kept_comes_back_as_faded_as_it_is_by_then_on_another_clock() {
+        let mut ratio = TokenRatio::default();
+        for n in 0..100 {
+            ratio.observe(6_000, 2_000, at(n));
+        }
+        let text = serde_json::to_string(&ratio.state(at(100))).unwrap();
+        let read: TokenRatioState = serde_json::from_str(&text).unwrap();
+        let restarted = Now {
+            mono: Mono(5),
+            wall: at(100 + 3 * 24 * 3600).wall,
+        };
+        let mut back = TokenRatio::from_state(&read, restarted);
+        assert_eq!(
+            (back.estimate(6_000), back.error()),
+            (ratio.estimate(6_000), ratio.error())
+        );
+        back.observe(8_000, 2_000, restarted);
+        assert!(
+            back.calls < 15.0 && back.calls > 10.0,
+            "an eighth of a hundred, and one: {back:?}"
+        );
+        for nonsense in [f64::NAN, 0.0, 13.0] {
+            let state = TokenRatioState {
+                chars_per_token: nonsense,
+                ..read
+            };
+            assert_eq!(TokenRatio::from_state(&state, restarted), TokenRatio::default());
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! [`target_status`] and leave for an attempt with [`admit`], so that they cannot differ.
 
 use types::ids::{CredentialIx, TargetIx};
+use types::money::NanoDollars;
 use types::time::{Mono, Now};
 
 use crate::breaker::Permit;
@@ -32,6 +33,12 @@ pub trait TargetsView {
     fn prompt_tokens(&self, target: TargetIx, call: &CallFacts) -> u64 {
         let _ = target;
         call.prompt_tokens_estimate
+    }
+
+    /// What an attempt of the call at the target is expected to cost; `None` when the target has no prices.
+    fn expected_cost(&self, target: TargetIx, call: &CallFacts) -> Option<NanoDollars> {
+        let _ = (target, call);
+        None
     }
 
     /// A usable credential of the target that is not among those tried; asked after one of them was refused. See

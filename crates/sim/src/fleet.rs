@@ -11,7 +11,9 @@ use policy::route_cell::RouteCell;
 use policy::target::{DomainIx, TargetCell, TargetFacts};
 use policy::view::{Admission, TargetStatus, TargetsView, admit, other_credential, target_status};
 use types::ids::{CredentialIx, TargetIx};
+use types::money::NanoDollars;
 use types::outcome::{Headroom, Scope};
+use types::spend::SpendLevel;
 use types::time::{Mono, Now};
 
 use crate::chance;
@@ -31,6 +33,7 @@ pub struct Fleet {
 struct Target {
     facts: TargetFacts,
     cell: TargetCell,
+    price: NanoDollars,
     in_flight: u32,
 }
 
@@ -66,6 +69,7 @@ impl Fleet {
                 scenario.rest,
                 chance::source(seed, &[2, n as u64]).bits(),
             ),
+            price: scenario.targets[n].price,
             in_flight: 0,
         };
         Fleet {
@@ -208,7 +212,8 @@ impl Fleet {
     pub fn open_to(&self, call: &CallFacts, now: Now) -> TargetSet {
         self.set(|target, n| {
             let admission = self.view(now).status(TargetIx(n), now).admission;
-            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
+            call.spend != SpendLevel::Exhausted
+                && capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
                 && matches!(admission, Admission::Ready | Admission::Probe)
         })
     }
@@ -219,7 +224,8 @@ impl Fleet {
         let view = self.view(now);
         self.set(|target, n| {
             let status = view.status(TargetIx(n), now);
-            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
+            call.spend != SpendLevel::Exhausted
+                && capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_none()
                 && status.admission == Admission::Ready
                 && !status.no_headroom
                 && !view.troubled_domain(target.facts.domain)
@@ -231,7 +237,9 @@ impl Fleet {
     pub fn put_last(&self, call: &CallFacts, now: Now) -> TargetSet {
         let view = self.view(now);
         self.set(|target, n| {
-            capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_some()
+            // Money may prefer any other.
+            call.spend != SpendLevel::Quality
+                || capability::gate(call, &target.facts, call.prompt_tokens_estimate).is_some()
                 || self.provider_open(TargetIx(n), now)
                 || self.resting(TargetIx(n), now).is_some()
                 || view.status(TargetIx(n), now).no_headroom
@@ -277,6 +285,10 @@ impl TargetsView for View<'_> {
     fn troubled_domain(&self, domain: DomainIx) -> bool {
         let of_domain = self.fleet.providers.iter().filter(|p| p.domain == domain);
         of_domain.filter(|p| p.cell.is_open(self.now)).count() >= 2
+    }
+
+    fn expected_cost(&self, target: TargetIx, _: &CallFacts) -> Option<NanoDollars> {
+        Some(self.fleet.targets[target.0 as usize].price)
     }
 
     fn other_credential(&self, target: TargetIx, tried: &[CredentialIx], now: Now) -> Option<CredentialIx> {

@@ -15,6 +15,7 @@ pub mod fate;
 pub mod fleet;
 pub mod machine;
 pub mod mutant;
+pub mod purse;
 pub mod scenario;
 pub mod script;
 pub mod simulate;

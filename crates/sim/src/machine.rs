@@ -7,7 +7,11 @@ use policy::call::action::{Action, Effect};
 use policy::call::event::AttemptEvent;
 use policy::call::facts::CallFacts;
 use policy::route::RoutePolicy;
+use policy::spend::{self, BudgetPolicy};
 use policy::view::TargetsView;
+use types::money::NanoDollars;
+use types::principal::Priority;
+use types::spend::{BudgetState, SpendLevel};
 use types::time::{Mono, Now};
 
 /// A call as the simulator drives it: the methods of [`Call`].
@@ -37,6 +41,16 @@ pub trait Maker {
         view: &dyn TargetsView,
         now: Now,
     ) -> Box<dyn Machine>;
+
+    /// What a budget asks of a call of a priority.
+    fn level(&self, budget: &BudgetPolicy, state: &BudgetState, priority: Priority) -> SpendLevel {
+        spend::level(budget, state, priority)
+    }
+
+    /// Whether an amount may be held on behalf of a call of a priority.
+    fn may_hold(&self, budget: &BudgetPolicy, state: &BudgetState, priority: Priority, amount: NanoDollars) -> bool {
+        spend::fits(spend::ceiling(budget, priority), state, amount)
+    }
 }
 
 /// Makes the real ones.

@@ -10,14 +10,18 @@ use policy::call::action::{Action, AttemptKind, CallFailure, Effect, Launch};
 use policy::call::event::AttemptEvent;
 use policy::call::facts::CallFacts;
 use policy::route::{Retries, RoutePolicy};
+use policy::spend::{BudgetPolicy, Share};
 use policy::target::{DomainIx, TargetFacts};
 use policy::view::{Admission, TargetStatus, TargetsView};
 use types::ids::{AttemptNo, CredentialIx, TargetIx};
+use types::money::NanoDollars;
 use types::outcome::{Failure, OutcomeClass};
+use types::principal::Priority;
+use types::spend::{BudgetState, SpendLevel};
 use types::time::{Mono, Now};
 
 use crate::checker::{self, Checker};
-use crate::machine::{Machine, Maker};
+use crate::machine::{Machine, Maker, RealPolicy};
 
 /// Numbers of attempts that the real call knows nothing of.
 const STRAY_ATTEMPTS: u32 = 1_000;
@@ -55,11 +59,17 @@ pub enum Mutation {
     ForgivesFailures,
     /// It fails with the first target.
     NeverFallsBack,
+    /// It holds money for as many as come, as long as too little is spent yet.
+    ForgetsWhatIsHeld,
+    /// It lets everyone at the reserve.
+    OpensTheReserve,
+    /// It goes on when nothing is left.
+    SpendsWithoutMoney,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 15] = [
+    pub const ALL: [Mutation; 18] = [
         Mutation::IgnoresTheDeadline,
         Mutation::IgnoresTotals,
         Mutation::LaunchesAfterTheCommit,
@@ -75,6 +85,9 @@ impl Mutation {
         Mutation::RetriesTooOften,
         Mutation::ForgivesFailures,
         Mutation::NeverFallsBack,
+        Mutation::ForgetsWhatIsHeld,
+        Mutation::OpensTheReserve,
+        Mutation::SpendsWithoutMoney,
     ];
 
     /// Who must catch it.
@@ -90,6 +103,9 @@ impl Mutation {
             Mutation::NeverGivesUp | Mutation::RetriesTooOften => &checker::caps::Caps,
             Mutation::ForgivesFailures => &checker::dead_target::DeadTarget,
             Mutation::NeverFallsBack => &checker::fallback::Fallback,
+            Mutation::ForgetsWhatIsHeld => &checker::money::WithinLimit,
+            Mutation::OpensTheReserve => &checker::money::ReserveForCritical,
+            Mutation::SpendsWithoutMoney => &checker::money::ExhaustedLaunchesNothing,
         }
     }
 
@@ -124,7 +140,10 @@ impl Mutation {
             | Mutation::ShowsBadRequestsAround
             | Mutation::BlamesTheInnocent
             | Mutation::ForgivesFailures
-            | Mutation::NeverFallsBack => return policy.clone(),
+            | Mutation::NeverFallsBack
+            | Mutation::ForgetsWhatIsHeld
+            | Mutation::OpensTheReserve
+            | Mutation::SpendsWithoutMoney => return policy.clone(),
         }
         Arc::new(changed)
     }
@@ -166,6 +185,34 @@ impl Maker for Mutation {
             last: None,
             blameless: None,
         })
+    }
+
+    fn level(&self, budget: &BudgetPolicy, state: &BudgetState, priority: Priority) -> SpendLevel {
+        match self {
+            Mutation::OpensTheReserve => RealPolicy.level(&without_reserve(budget), state, priority),
+            Mutation::SpendsWithoutMoney => RealPolicy.level(budget, state, priority).min(SpendLevel::Cheapest),
+            _ => RealPolicy.level(budget, state, priority),
+        }
+    }
+
+    fn may_hold(&self, budget: &BudgetPolicy, state: &BudgetState, priority: Priority, amount: NanoDollars) -> bool {
+        let settled = BudgetState {
+            reserved: NanoDollars::ZERO,
+            ..*state
+        };
+        match self {
+            Mutation::ForgetsWhatIsHeld => RealPolicy.may_hold(budget, &settled, priority, amount),
+            Mutation::OpensTheReserve => RealPolicy.may_hold(&without_reserve(budget), state, priority, amount),
+            Mutation::SpendsWithoutMoney => true,
+            _ => RealPolicy.may_hold(budget, state, priority, amount),
+        }
+    }
+}
+
+fn without_reserve(budget: &BudgetPolicy) -> BudgetPolicy {
+    BudgetPolicy {
+        reserve: Share::ZERO,
+        ..budget.clone()
     }
 }
 
@@ -243,6 +290,7 @@ impl Machine for Mutant {
                 Some(Action::Fail(CallFailure {
                     failure: Failure::new(failure.unwrap_or(OutcomeClass::Overloaded), "given up"),
                     after_commit: false,
+                    unaffordable: false,
                     retry_after: None,
                     malformed_text: None,
                 }))
@@ -323,6 +371,10 @@ impl TargetsView for MutantView<'_> {
 
     fn troubled_domain(&self, domain: DomainIx) -> bool {
         self.view.troubled_domain(domain)
+    }
+
+    fn expected_cost(&self, target: TargetIx, call: &CallFacts) -> Option<NanoDollars> {
+        self.view.expected_cost(target, call)
     }
 
     fn other_credential(&self, target: TargetIx, tried: &[CredentialIx], now: Now) -> Option<CredentialIx> {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::route::{BreakerPolicy, RestPolicy, RoutePolicy};
+use policy::spend::BudgetPolicy;
 use policy::target::{DomainIx, ProviderIx, TargetFacts};
 use types::features::Features;
-use types::ids::{ModelName, ProviderId, TargetId};
+use types::ids::{ModelName, ModelTier, ProviderId, TargetId};
+use types::money::NanoDollars;
 use types::outcome::OutcomeClass;
 
 use crate::arrival::Arrivals;
@@ -41,6 +43,21 @@ pub struct Scenario {
     pub clients: Clients,
     /// Launches in a thousand that lose the race for a permit.
     pub lost_races_permille: u32,
+    /// Who pays; `None`: nobody counts.
+    pub budget: Option<ScriptedBudget>,
+}
+
+/// A budget that counts all calls of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptedBudget {
+    /// As configured.
+    pub policy: BudgetPolicy,
+    /// Calls in a thousand of low priority.
+    pub low_permille: u32,
+    /// Calls in a thousand of critical priority.
+    pub critical_permille: u32,
+    /// What an attempt comes to, in thousandths of what it was expected to cost, at least and at most.
+    pub actual_permille: (u64, u64),
 }
 
 /// A provider of a scenario.
@@ -63,6 +80,10 @@ pub struct ScriptedTarget {
     pub context_window: Option<u64>,
     /// It continues a trailing assistant message.
     pub prefill: bool,
+    /// How good its model is.
+    pub model_tier: Option<ModelTier>,
+    /// What an attempt at it is expected to cost. Never nothing.
+    pub price: NanoDollars,
     /// What it does.
     pub script: TargetScript,
 }
@@ -112,6 +133,8 @@ impl ScriptedTarget {
             features: Features::ALL,
             context_window: None,
             prefill: false,
+            model_tier: None,
+            price: NanoDollars(1_000_000),
             script,
         }
     }
@@ -135,6 +158,7 @@ impl Scenario {
             calls: 200,
             clients: Clients::default(),
             lost_races_permille: 0,
+            budget: None,
         }
     }
 
@@ -153,7 +177,7 @@ impl Scenario {
             reasoning: false,
             prefill: target.prefill,
             credentials: provider.credentials,
-            model_tier: None,
+            model_tier: target.model_tier,
         }
     }
 

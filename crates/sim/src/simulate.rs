@@ -13,7 +13,10 @@ use policy::call::facts::CallFacts;
 use policy::rest::RestNews;
 use types::features::Features;
 use types::ids::{AttemptNo, TargetIx};
+use types::money::NanoDollars;
 use types::outcome::{Dimension, Headroom, OutcomeClass};
+use types::principal::Priority;
+use types::spend::SpendLevel;
 use types::time::{Mono, Now};
 
 use crate::agenda::{Agenda, Due};
@@ -21,6 +24,7 @@ use crate::chance;
 use crate::fate::{Asked, Fate, Step};
 use crate::fleet::Fleet;
 use crate::machine::{Machine, Maker};
+use crate::purse::Purse;
 use crate::scenario::Scenario;
 use crate::trace::{Entry, Launched, START, Seen, Trace};
 
@@ -36,6 +40,7 @@ const OF_CALLS: u64 = 11;
 const OF_MACHINES: u64 = 12;
 const OF_ATTEMPTS: u64 = 13;
 const OF_RACES: u64 = 14;
+const OF_MONEY: u64 = 15;
 
 /// Plays a scenario to its end: until every call is over.
 pub fn simulate(scenario: &Scenario, seed: u64, maker: &dyn Maker) -> Trace {
@@ -47,6 +52,7 @@ pub fn simulate(scenario: &Scenario, seed: u64, maker: &dyn Maker) -> Trace {
         agenda: Agenda::default(),
         fleet: Fleet::new(scenario, seed),
         rates: vec![Rate::default(); scenario.targets.len()],
+        purse: scenario.budget.as_ref().map(Purse::new),
         calls: Vec::with_capacity(scenario.calls as usize),
         unfinished: scenario.calls,
         trace: Trace::default(),
@@ -63,6 +69,7 @@ struct Simulation<'a> {
     agenda: Agenda,
     fleet: Fleet,
     rates: Vec<Rate>,
+    purse: Option<Purse<'a>>,
     calls: Vec<Running>,
     unfinished: u32,
     trace: Trace,
@@ -137,6 +144,7 @@ impl Simulation<'_> {
         let pause = clients.pause.filter(|(p, _)| chance::happens(*p, &mut rng));
         let tools = chance::happens(clients.tools_permille, &mut rng);
         let prompt_tokens = chance::between(clients.prompt_tokens.0, clients.prompt_tokens.1, &mut rng);
+        let (priority, spend) = self.money(call);
         let facts = CallFacts {
             stream,
             features: if tools { Features::TOOLS } else { Features::NONE },
@@ -146,6 +154,10 @@ impl Simulation<'_> {
             deadline: deadline.map(|(_, d)| d),
             commit_within: within.map(|(_, d)| d),
             named_target: false,
+            priority,
+            spend,
+            priced_only: self.purse.is_some(),
+            allowed: None,
         };
         if let Some((_, after)) = leave {
             let at = self.now.mono + after.draw(&mut rng);
@@ -326,8 +338,13 @@ impl Simulation<'_> {
             self.fleet.resting(target, self.now).is_some(),
             self.fleet.open_to(&self.calls[call as usize].facts, self.now),
         );
+        if !self.hold(call, launch) {
+            self.note(Some(call), Seen::Unaffordable { attempt, target });
+            return self.tell(call, AttemptEvent::Unaffordable { attempt });
+        }
         let permit = if lost { None } else { self.fleet.admit(launch, self.now) };
         let Some(permit) = permit else {
+            self.pay(call, attempt, 0);
             self.note(Some(call), Seen::Refused { attempt, target });
             return self.tell(call, AttemptEvent::Refused { attempt });
         };
@@ -436,6 +453,11 @@ impl Simulation<'_> {
         class: OutcomeClass,
         timeout: Option<types::outcome::TimeoutKind>,
     ) {
+        let mut rng = chance::source(self.seed, &[OF_MONEY, call.into(), attempt.0.into()]);
+        let free = class != OutcomeClass::Success && chance::happens(500, &mut rng);
+        let (low, high) = self.scenario.budget.as_ref().map_or((0, 0), |b| b.actual_permille);
+        let permille = if free { 0 } else { chance::between(low, high, &mut rng) };
+        self.pay(call, attempt, permille);
         let running = &mut self.calls[call as usize].running;
         if let Some(place) = running.iter().position(|(a, _)| *a == attempt) {
             let (_, target) = running.swap_remove(place);
@@ -449,6 +471,50 @@ impl Simulation<'_> {
             ready,
         };
         self.note(Some(call), seen);
+    }
+
+    /// A call's priority, and what the budget asks of it.
+    fn money(&self, call: u32) -> (Priority, SpendLevel) {
+        let (Some(budget), Some(purse)) = (&self.scenario.budget, &self.purse) else {
+            return (Priority::default(), SpendLevel::default());
+        };
+        let mut rng = chance::source(self.seed, &[OF_MONEY, call.into()]);
+        let priority = if chance::happens(budget.critical_permille, &mut rng) {
+            Priority::Critical
+        } else if chance::happens(budget.low_permille, &mut rng) {
+            Priority::Low
+        } else {
+            Priority::Standard
+        };
+        (priority, purse.level(self.maker, priority, self.now.wall))
+    }
+
+    /// Holds what an attempt is expected to cost; `false` when so much is not left.
+    fn hold(&mut self, call: u32, launch: &Launch) -> bool {
+        let Some(purse) = &mut self.purse else { return true };
+        let priority = self.calls[call as usize].facts.priority;
+        let amount = self.scenario.targets[launch.target.0 as usize].price;
+        let of = (call, launch.attempt);
+        let Some(held) = purse.hold(self.maker, of, priority, amount, self.now.wall) else {
+            return false;
+        };
+        let seen = Seen::Held {
+            attempt: launch.attempt,
+            priority,
+            amount,
+            window: held.window,
+        };
+        self.note(Some(call), seen);
+        true
+    }
+
+    /// An attempt came to so many thousandths of what was held for it.
+    fn pay(&mut self, call: u32, attempt: AttemptNo, permille: u64) {
+        let actual = |held: NanoDollars| NanoDollars(held.0.saturating_mul(permille) / 1_000);
+        let paid = self.purse.as_mut().and_then(|p| p.settle((call, attempt), actual));
+        if let Some((_, actual)) = paid {
+            self.note(Some(call), Seen::Paid { attempt, actual });
+        }
     }
 
     fn report(&mut self, call: u32, attempt: AttemptNo, class: OutcomeClass, reused_connection_died: bool) {

@@ -7,7 +7,9 @@ use policy::breaker::{BreakerState, Transition, Verdict};
 use policy::call::action::Launch;
 use policy::call::facts::CallFacts;
 use types::ids::{AttemptNo, TargetIx};
+use types::money::NanoDollars;
 use types::outcome::{OutcomeClass, TimeoutKind};
+use types::principal::Priority;
 use types::time::{Mono, Now, UnixMillis};
 
 /// When every run starts. Not zero: a cell's "never" must not be taken for "just now".
@@ -54,6 +56,31 @@ pub enum Seen {
         attempt: AttemptNo,
         /// Its target.
         target: TargetIx,
+    },
+    /// Money was held for an attempt that is about to be launched.
+    Held {
+        /// Its number.
+        attempt: AttemptNo,
+        /// How much its call matters.
+        priority: Priority,
+        /// How much.
+        amount: NanoDollars,
+        /// The beginning of the window it is charged to.
+        window: UnixMillis,
+    },
+    /// So much money is not left for an attempt.
+    Unaffordable {
+        /// Its number.
+        attempt: AttemptNo,
+        /// Its target.
+        target: TargetIx,
+    },
+    /// What an attempt had held gave way to what it came to.
+    Paid {
+        /// Its number.
+        attempt: AttemptNo,
+        /// What it came to.
+        actual: NanoDollars,
     },
     /// An attempt was given up by policy.
     Cancelled {

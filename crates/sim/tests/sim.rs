@@ -98,6 +98,9 @@ fn habitat(mutation: Mutation) -> Scenario {
         Mutation::ShowsBadRequestsAround | Mutation::BlamesTheInnocent => written::bad_requests(),
         Mutation::NeverGivesUp | Mutation::RetriesTooOften => written::four_bad_tiers(),
         Mutation::NeverFallsBack => written::flapping_primary(),
+        Mutation::ForgetsWhatIsHeld | Mutation::OpensTheReserve | Mutation::SpendsWithoutMoney => {
+            written::tight_budget()
+        }
     }
 }
 

@@ -49,6 +49,12 @@ name!(/// Infrastructure that fails together: OpenAI and Azure OpenAI share one.
     FailureDomain);
 name!(/// Which of a provider's credentials; never the secret itself.
     CredentialId);
+name!(/// Which virtual key: its public prefix, never the secret.
+    KeyId);
+name!(/// A budget's name: that of the configuration, or `key:<key id>/<n>` for one that a key carries.
+    BudgetId);
+name!(/// One running gateway among those that share a store.
+    InstanceId);
 
 /// One model at one provider, written `provider/model` and split at the first slash.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,5 +15,8 @@ pub mod ids;
 pub mod money;
 pub mod outcome;
 pub mod prices;
+pub mod principal;
+pub mod record;
+pub mod spend;
 pub mod time;
 pub mod usage;

@@ -7,14 +7,18 @@
 //! Deliberately absent: policy. A failure is classified here and decided on elsewhere.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod adjust;
 pub mod anthropic_messages;
 pub mod arguments;
 pub mod bedrock_converse;
 pub mod call_error;
+pub mod canonical;
+pub mod cap;
 pub mod cohere_chat;
 pub mod degrade;
 pub mod dialect;
 pub mod door;
+mod edit;
 pub mod embeddings;
 pub mod failure;
 mod fields;
@@ -24,7 +28,9 @@ pub mod head;
 pub mod hosting;
 pub mod inline;
 pub mod json_schema;
+pub mod limit_headers;
 pub mod limits;
+pub mod metadata;
 mod offers;
 pub mod ollama_chat;
 pub mod opaque;

@@ -13,6 +13,7 @@ use types::ids::{FailureDomain, ProviderId, RouteName, TargetIx};
 use wire::hosting::Hosting;
 
 use crate::config::Config;
+use crate::config::cache::OnAllFailed;
 use crate::config::catalog::Catalog;
 use crate::config::entries::Entries;
 use crate::config::env::Env;
@@ -21,6 +22,7 @@ use crate::config::nearest::did_you_mean;
 use crate::config::node::Node;
 use crate::config::notice::Notice;
 use crate::config::place::Place;
+use crate::config::prompt::ResponseMetadata;
 use crate::config::provider::Provider;
 use crate::config::route::Route;
 use crate::config::secret::Secret;
@@ -52,6 +54,7 @@ pub fn assemble(
         breaker: config.breaker.policy(),
         rest: config.rest.policy(),
         defaults: config.defaults.clone(),
+        metadata_in_body: config.server.response_metadata == ResponseMetadata::Body,
         stand_ins: false,
         names: BTreeMap::new(),
         globs: Vec::new(),
@@ -289,6 +292,18 @@ impl Assembly<'_> {
         valid
     }
 
+    fn cache(&mut self, route: &Route, place: &Place) {
+        let providers = &self.config.providers;
+        route
+            .cache
+            .validate(&place.key("cache"), false, providers, self.root, self.errors);
+        let made = route.cache.or(&self.config.cache).route(route.on_all_failed);
+        if made.on_all_failed == OnAllFailed::Cached && made.exact.is_none() {
+            let help = "write `cache: { exact: { ttl: 10m, stale_ttl: 24h } }`".to_owned();
+            self.error(&place.key("on_all_failed"), "the route keeps no answers", Some(help));
+        }
+    }
+
     fn route(&mut self, name: &str, route: &Route, topology: &Topology) -> Option<RouteSpec> {
         let place = Place::root().key("routes").key(name);
         let errors_before = self.errors.len();
@@ -308,6 +323,7 @@ impl Assembly<'_> {
         }
         let settings = route.settings();
         settings.validate(&place, self.root, self.errors);
+        self.cache(route, &place);
         if route.tiers.is_empty() {
             let help = "write `tiers: [{ targets: [provider/model] }]`".to_owned();
             self.error(&place, "`tiers` is missing", Some(help));
@@ -321,6 +337,7 @@ impl Assembly<'_> {
             let place = place.key("tiers").index(number);
             let said = tier.settings();
             said.validate(&place, self.root, self.errors);
+            tier.prompt.validate(&place.key("prompt"), self.root, self.errors);
             let mut policy = said.or(&settings).tier_policy();
             if tier.targets.is_empty() {
                 let help = "write `targets: [provider/model]`".to_owned();
@@ -370,10 +387,13 @@ impl Assembly<'_> {
             return None;
         }
         let policy = Arc::new(settings.policy(RouteName::from(name), tiers));
+        let metadata = route.response_metadata.unwrap_or(self.config.server.response_metadata);
         Some(RouteSpec {
             policy,
             targets,
             left_out,
+            prompts: route.tiers.iter().map(|tier| tier.prompt.clone()).collect(),
+            metadata_in_body: metadata == ResponseMetadata::Body,
         })
     }
 

@@ -22,21 +22,16 @@ pub const LENIENT: &str = "$jumpseat::lenient";
 
 /// Keys that the design names and that this version does not do: where they would stand, and the key.
 const NOT_YET: &[(&str, &[&str])] = &[
-    (
-        "Config",
-        &[
-            "store", "shared", "budgets", "cache", "alerts", "record", "keys", "prompts", "evidence", "classify",
-        ],
-    ),
-    ("Server", &["keys", "response_metadata"]),
+    ("Config", &["alerts", "keys", "prompts", "evidence", "classify"]),
+    ("Server", &["keys"]),
     (
         "Route",
         &[
-            "classify", "tasks", "default", "cache", "budgets", "record", "shadow", "prompt", "hedge", "limits",
+            "classify", "tasks", "default", "budgets", "shadow", "prompt", "hedge", "limits",
         ],
     ),
-    ("Defaults", &["cache", "record", "hedge"]),
-    ("Tier", &["require", "break_glass", "hedge", "prompt", "margin"]),
+    ("Defaults", &["cache", "hedge"]),
+    ("Tier", &["require", "break_glass", "hedge", "margin"]),
     ("TargetMap", &["prompt", "variant"]),
 ];
 

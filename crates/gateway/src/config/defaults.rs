@@ -22,6 +22,13 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Server", "workers", "4"),
     ("Passthrough", "provider", "local"),
     ("Admin", "auth", "none"),
+    ("Store", "spool", "/var/lib/jumpseat/spool"),
+    ("Store", "instance", "gateway-1"),
+    (
+        "Admin",
+        "tokens",
+        "{ ops: { token: \"${OPS_TOKEN}\", role: operator } }",
+    ),
     ("Log", "file", "/var/log/jumpseat.log"),
     ("Defaults", "retries", "1"),
     ("Defaults", "retry", "{ timeout: 1 }"),
@@ -30,6 +37,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Timeouts", "idle", "30s"),
     ("Timeouts", "content_idle", "2m"),
     ("Timeouts", "total", "20s"),
+    ("Otlp", "endpoint", "\"http://127.0.0.1:4318\""),
+    ("Otlp", "headers", "{ authorization: \"Bearer ${OTLP_TOKEN}\" }"),
     ("Provider", "dialect", "openai_chat"),
     ("Provider", "base_url", "\"http://10.0.0.7:8000/v1\""),
     ("Provider", "api_key", "\"${LOCAL_API_KEY}\""),
@@ -84,6 +93,22 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Route", "retry_budget", "{ share: 20%, window: 10s, floor: 3 }"),
     ("Route", "attempts_max", "6"),
     ("Route", "tiers_max", "3"),
+    ("Route", "cache", "{ exact: { ttl: 10m } }"),
+    ("Route", "on_all_failed", "cached"),
+    ("Route", "record", "{ payloads: errors, sample: 1% }"),
+    (
+        "Cache",
+        "exact",
+        "{ ttl: 10m, stale_ttl: 24h, tool_calls: false, shared: false, max: 64MB }",
+    ),
+    (
+        "Cache",
+        "semantic",
+        "{ threshold: 0.95, ttl: 10m, mode: shadow, embedding: static, timeout: 500ms, candidates: 1000 }",
+    ),
+    ("Cache", "warm_when", "above 50%"),
+    ("RouteRecord", "payloads", "errors"),
+    ("RouteRecord", "sample", "1%"),
     (
         "Tier",
         "targets",
@@ -93,6 +118,32 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("Tier", "timeouts", "{ total: 20s }"),
     ("Tier", "retries", "2"),
     ("Tier", "retry", "{ rate_limited: 0 }"),
+    (
+        "Tier",
+        "prompt",
+        "{ prepend: \"Be brief.\", replace: \"You answer questions about our shop.\", append: \"Answer with JSON alone.\" }",
+    ),
+    ("Route", "response_metadata", "body"),
+    ("Budget", "limit_usd", "100"),
+    ("Budget", "window", "day"),
+    ("Budget", "timezone", "Europe/Berlin"),
+    ("Budget", "reserve", "5%"),
+    (
+        "Budget",
+        "levels",
+        "[{ above: 80%, prefer: quality }, { above: 20%, prefer: balanced }, { above: 0%, prefer: cheapest }]",
+    ),
+    ("Budget", "when_exhausted", "reject"),
+    (
+        "Budget",
+        "priorities",
+        "{ critical: { exempt_until: exhausted }, low: { shift: 20% } }",
+    ),
+    ("Budget", "cap_output", "true"),
+    ("Budget", "unpriced", "refuse"),
+    ("Budget", "routes", "[chat]"),
+    ("Budget", "keys", "[web, js-abcdefghijkl]"),
+    ("Budget", "tags", "[\"team:*\"]"),
 ];
 
 /// The defaults as JSON, for machines.
@@ -121,6 +172,7 @@ pub fn defaults_text() -> String {
         match key.as_str() {
             "providers" => page.providers(),
             "routes" => page.routes(),
+            "budgets" => page.budgets(),
             _ => {
                 let _ = writeln!(page.text, "{key}:");
                 page.section(property, &values[key], 1);
@@ -192,6 +244,12 @@ impl<'a> Page<'a> {
         self.examples("Tier", 4, &[]);
     }
 
+    fn budgets(&mut self) {
+        self.text
+            .push_str("budgets:\n  # One with every key there is:\n  # daily:\n");
+        self.examples("Budget", 2, &[]);
+    }
+
     /// Every key of a structure as an example behind a `#`.
     fn examples(&mut self, name: &str, depth: usize, but: &[&str]) {
         let indent = "  ".repeat(depth - 1);
@@ -252,6 +310,8 @@ fn example(structure: &str, key: &str) -> &'static str {
 
 fn yaml(value: &Value) -> String {
     match value {
+        // A colon at the end would make a key of it.
+        Value::String(text) if text.ends_with(':') => value.to_string(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }

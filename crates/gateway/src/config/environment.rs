@@ -121,6 +121,8 @@ impl Topology {
             policy,
             targets,
             left_out: Vec::new(),
+            prompts: Vec::new(),
+            metadata_in_body: self.metadata_in_body,
         })
     }
 

@@ -7,6 +7,7 @@ use policy::route::TierPolicy;
 use types::features::Features;
 
 use crate::config::Config;
+use crate::config::budgets;
 use crate::config::credential::Source;
 use crate::config::nearest::did_you_mean;
 use crate::config::node::Node;
@@ -35,6 +36,7 @@ pub fn lint(config: &Config, topology: &Topology, root: &Node, today: &str) -> V
         clocks(route, &place, root, &mut found);
         lesser_tiers(route, &place, root, &mut found);
     }
+    budgets::lint(config, topology, root, &mut found);
     for (name, route) in config.routes.iter() {
         for (number, tier) in route.tiers.iter().enumerate() {
             for (position, target) in tier.targets.iter().enumerate() {

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::node::Node;
-use crate::config::notice::Notice;
-use crate::config::place::Place;
+use crate::config::server::Server;
 
 /// What callers must show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,14 +61,19 @@ pub fn parse(text: &str) -> Option<SocketAddr> {
     }
 }
 
-/// This version has no keys for callers yet, so that being open to a network must be said.
-pub(super) fn judge(listen: SocketAddr, auth: Option<Auth>, section: &Place, root: &Node) -> Option<Notice> {
-    let open = !listen.ip().is_loopback() && auth.is_none();
-    open.then(|| {
-        root.notice(
-            &section.key("listen"),
-            format!("`{listen}` is not loopback, and whoever reaches it needs no key"),
-        )
-        .with_help("write `auth: none` beside it if that is meant")
-    })
+/// Why a gateway with these settings and so many keys must not start: whoever reaches it could call, and nobody has said so.
+pub fn refuse_open(server: &Server, keys: usize) -> Result<(), String> {
+    if !needs_keys(server) || keys > 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "`server.listen` is `{}`, which is not loopback, and there are no keys: make the first one with `jumpseat keys create \
+         --name app` (it works while the gateway is down), or write `auth: none` beside it if everybody who reaches it may call",
+        server.listen
+    ))
+}
+
+/// Whether a gateway with these settings starts only when there are keys, which a configuration alone cannot tell.
+pub fn needs_keys(server: &Server) -> bool {
+    !server.listen.ip().is_loopback() && server.auth.is_none()
 }

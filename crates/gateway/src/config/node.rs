@@ -65,6 +65,13 @@ impl Node {
         }
     }
 
+    /// Leaves out what a map has under other keys than those to keep.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        if let Kind::Map(entries) = &mut self.kind {
+            entries.retain(|entry| keep(&entry.key));
+        }
+    }
+
     /// Reads a YAML text. Syntax errors, a second document and doubled keys are told with their place.
     pub fn parse(text: &str) -> Result<Node, Notice> {
         if text.len() > FILE_BYTES_MAX {

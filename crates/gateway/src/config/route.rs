@@ -9,7 +9,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use types::ids::TargetId;
 
+use crate::config::cache::{Cache, OnAllFailed};
 use crate::config::entries::Entries;
+use crate::config::prompt::{Prompt, ResponseMetadata};
+use crate::config::record::RouteRecord;
 use crate::config::settings::{
     Backoff, BalanceWord, ContentFilterWord, RetryBudget, Settings, StreamFailure, Timeouts, UnsupportedWord,
 };
@@ -53,6 +56,14 @@ pub struct Route {
     pub attempts_max: Option<u32>,
     /// Tiers a call may visit.
     pub tiers_max: Option<u32>,
+    /// Where answers tell who served them: `headers`, or `body` as well. The server's, when left out.
+    pub response_metadata: Option<ResponseMetadata>,
+    /// Answers that are kept and given again; each key replaces the global one.
+    pub cache: Cache,
+    /// What a call gets when every tier has failed: `error`, or `cached`: a kept answer to the same request, marked stale.
+    pub on_all_failed: OnAllFailed,
+    /// Which texts of its calls are kept, where `record:` is not to say it.
+    pub record: RouteRecord,
 }
 
 /// Targets that are tried before the next tier.
@@ -69,6 +80,8 @@ pub struct Tier {
     pub retries: Option<u32>,
     /// Same-target retries of an outcome class.
     pub retry: Entries<u32>,
+    /// What its targets are told besides the caller's words: a shorter system prompt, the form of the answer.
+    pub prompt: Prompt,
 }
 
 /// A target of a tier. Written as text its weight is 1.

@@ -10,6 +10,7 @@ use crate::config::listen::{self, Auth};
 use crate::config::node::Node;
 use crate::config::notice::Notice;
 use crate::config::place::Place;
+use crate::config::prompt::ResponseMetadata;
 use crate::config::units::{DurationText, SizeText, duration, size};
 
 /// The listener that callers talk to.
@@ -20,7 +21,8 @@ pub struct Server {
     #[serde(with = "listen::address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// `none` says that callers need no key. It must be written to listen on another address than loopback.
+    /// `none` says that callers need no key, also where there are keys. To listen on another address than loopback there must be
+    /// keys, or this.
     pub auth: Option<Auth>,
     /// How long calls in flight may go on after SIGTERM.
     #[serde(with = "duration")]
@@ -58,6 +60,8 @@ pub struct Server {
     /// Send headers and comments on a stream before its commit, for load balancers that cut silent connections. Failures then
     /// arrive as error events.
     pub early_headers: bool,
+    /// Where answers tell who served them: `headers`, or `body` as well, as an object `jumpseat`.
+    pub response_metadata: ResponseMetadata,
     /// Worker threads; one a core when left out.
     pub workers: Option<usize>,
 }
@@ -76,6 +80,7 @@ impl Default for Server {
             idle_timeout: Duration::from_secs(75),
             body_min_rate: 1 << 10,
             early_headers: false,
+            response_metadata: ResponseMetadata::Headers,
             workers: None,
         }
     }
@@ -107,6 +112,5 @@ impl Server {
         if self.workers == Some(0) {
             wrong("workers", "must be at least 1");
         }
-        errors.extend(listen::judge(self.listen, self.auth, &place, root));
     }
 }

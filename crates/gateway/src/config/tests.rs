@@ -8,7 +8,7 @@ use types::ids::ModelTier;
 use crate::config::credential::Source;
 use crate::config::env::MapEnv;
 use crate::config::topology::{Resolution, RouteSpec};
-use crate::config::{Loaded, load};
+use crate::config::{Config, Loaded, listen, load, load_house};
 
 /// The example of the design, less the sections of later versions.
 const EXAMPLE: &str = r#"
@@ -136,15 +136,15 @@ fn a_wrong_key_or_value_is_told_with_line_column_place_and_the_nearest_right_nam
         ),
         (
             "server:\n  colour: red",
-            "2:3: server: unknown key `colour`, known here: listen, auth, shutdown_grace, body_max, header_max, bodies_in_flight_max, stored_responses_max, header_timeout, idle_timeout, body_min_rate, early_headers, workers",
+            "2:3: server: unknown key `colour`, known here: listen, auth, shutdown_grace, body_max, header_max, bodies_in_flight_max, stored_responses_max, header_timeout, idle_timeout, body_min_rate, early_headers, response_metadata, workers",
         ),
         (
-            "budgets: { daily: {} }",
-            "1:1: `budgets` is not available in this version",
+            "alerts: { daily: {} }",
+            "1:1: `alerts` is not available in this version",
         ),
         (
-            "routes: { a: { cache: off } }",
-            "1:16: routes.a: `cache` is not available in this version",
+            "routes: { a: { shadow: off } }",
+            "1:16: routes.a: `shadow` is not available in this version",
         ),
         (
             "server: { listen: here }",
@@ -366,13 +366,25 @@ fn several_errors_are_told_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn listening_to_a_network_must_be_meant() {
-    let open = "server: { listen: \"0.0.0.0:4000\" }\nproviders: { ollama: {} }";
+    // Whether there are keys only the store knows: the start refuses, see `listen::refuse_open`.
+    assert_eq!(
+        errors("server: { listen: \"0.0.0.0:4000\" }\nproviders: { ollama: {} }"),
+        "no error"
+    );
+    let open = "admin: { listen: \"[::]:4001\" }\nproviders: { ollama: {} }";
     assert_eq!(
         errors(open),
-        "1:19: server.listen: `0.0.0.0:4000` is not loopback, and whoever reaches it needs no key, write `auth: none` beside it if that is meant"
+        "1:18: admin.listen: `[::]:4001` is not loopback, and whoever reaches it needs no token, name who may use it in `tokens`, \
+         or write `auth: none` beside it if that is meant"
     );
     assert_eq!(errors(&open.replace(" }\n", ", auth: none }\n")), "no error");
-    assert!(errors("admin: { listen: \"[::]:4001\" }\nproviders: { ollama: {} }").contains("admin.listen"));
+    let token = |token: &str| format!(", tokens: {{ a: {{ token: {token}, role: viewer }} }} }}\n");
+    assert_eq!(
+        errors(&open.replace(" }\n", &token("a-token-of-32-letters-and-no-more"))),
+        "no error"
+    );
+    assert!(errors(&open.replace(" }\n", &token("short"))).contains("admin.tokens.a.token: is too short"));
+    assert!(errors(&open.replace(" }\n", &token("\"${GONE}\""))).contains("is not set"));
     assert!(
         errors("admin: { listen: 4000 }\nproviders: { ollama: {} }")
             .contains("`127.0.0.1:4000` is `server.listen` already")
@@ -703,4 +715,42 @@ providers:
     assert!(!quirks("mistral").takes_stream_options());
     assert_eq!(quirks("mine").refuses, ["seed"]);
     assert!(quirks("mine").takes_stream_options(), "replaced whole");
+}
+
+#[test]
+fn a_gateway_that_is_open_to_a_network_starts_with_keys_or_with_the_operators_word() {
+    let server = |text: &str| {
+        loaded(&format!("server: {{ {text} }}\nproviders: {{ ollama: {{}} }}"))
+            .config
+            .server
+    };
+    let rows = [
+        ("listen: 4000", 0, true),
+        ("listen: \"0.0.0.0:4000\"", 0, false),
+        ("listen: \"0.0.0.0:4000\"", 1, true),
+        ("listen: \"0.0.0.0:4000\", auth: none", 0, true),
+        ("listen: \"[::]:4000\"", 0, false),
+        ("listen: \"10.0.0.1:4000\"", 0, false),
+    ];
+    for (text, keys, starts) in rows {
+        assert_eq!(
+            listen::refuse_open(&server(text), keys).is_ok(),
+            starts,
+            "{text} {keys}"
+        );
+    }
+}
+
+#[test]
+fn what_commands_need_is_read_whatever_else_is_wrong_or_not_set() {
+    let text = "store: { url: \"sqlite:x.db\" }\nadmin: { listen: 5001, tokens: { a: { token: \"${GONE}\", role: admin } } }\n\
+                providers: { openai: { api_key: \"${GONE}\" } }\nroutes: { a: { tiers: [{ targets: [nobody/x] }] } }\n";
+    let house = load_house(text, &MapEnv::default()).unwrap();
+    assert_eq!(
+        (house.store.url.as_str(), house.admin.listen.port()),
+        ("sqlite:x.db", 5001)
+    );
+    assert!(house.admin.tokens.is_empty());
+    assert!(load_house("store: { ulr: x }", &MapEnv::default()).is_err());
+    assert_eq!(load_house("", &MapEnv::default()).unwrap(), Config::default());
 }

@@ -23,6 +23,7 @@ use crate::config::env::Env;
 use crate::config::glob::Glob;
 use crate::config::model::Model;
 use crate::config::nearest::nearest;
+use crate::config::prompt::Prompt;
 use crate::config::settings::Settings;
 
 /// The name of routes that are made for a target which the client named itself.
@@ -47,6 +48,8 @@ pub struct Topology {
     pub rest: RestPolicy,
     /// What routes say where they say nothing; direct routes have nothing else.
     pub(super) defaults: Settings,
+    /// Answers of direct routes carry a `jumpseat` object.
+    pub(super) metadata_in_body: bool,
     /// There is no configuration file: a bare model name takes route `default`, see [`crate::config::environment`].
     pub(super) stand_ins: bool,
     /// Route names, and the plain names of routes' `models`.
@@ -107,6 +110,10 @@ pub struct RouteSpec {
     pub targets: Vec<TargetSpec>,
     /// Targets that were configured and cannot serve.
     pub left_out: Vec<LeftOut>,
+    /// What each tier's targets are told besides the caller's words, by tier; tiers past the end change nothing.
+    pub prompts: Vec<Prompt>,
+    /// Answers carry a `jumpseat` object.
+    pub metadata_in_body: bool,
 }
 
 /// One model at one enabled provider.
@@ -261,6 +268,8 @@ impl Topology {
             policy: Arc::new(self.defaults.policy(RouteName::from(DIRECT), vec![tier])),
             targets: vec![self.target(provider, model)],
             left_out: Vec::new(),
+            prompts: Vec::new(),
+            metadata_in_body: self.metadata_in_body,
         }
     }
 

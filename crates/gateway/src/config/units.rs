@@ -12,9 +12,22 @@ use serde::de::{Deserializer, Error, Visitor};
 /// The longest time a configuration may name: a week. It keeps every sum of times far from overflow.
 const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The longest time that something may be kept: ten years.
+const RETENTION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+
 /// Reads `30s`, `500ms`, `1m30s`, `1.5s`; `0` is the only number without a unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let advice = || format!("`{text}` is no duration: write it like \"30s\", \"500ms\" or \"1m30s\"");
+    parse_up_to(text, DURATION_MAX, &advice)
+}
+
+/// Reads how long something is kept: `30d`, `12h`.
+pub fn parse_retention(text: &str) -> Result<Duration, String> {
+    let advice = || format!("`{text}` is no time to keep anything: write it like \"30d\" or \"12h\"");
+    parse_up_to(text, RETENTION_MAX, &advice)
+}
+
+fn parse_up_to(text: &str, max: Duration, advice: &dyn Fn() -> String) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest == "0" {
         return Ok(Duration::ZERO);
@@ -40,8 +53,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             _ => return Err(advice()),
         };
         total += Duration::try_from_secs_f64((number * seconds * 1e6).round() / 1e6).map_err(|_| advice())?;
-        if total > DURATION_MAX {
-            return Err(format!("`{text}` is longer than 7 days"));
+        if total > max {
+            return Err(format!("`{text}` is longer than {} days", max.as_secs() / 86400));
         }
         rest = tail.trim_start();
     }
@@ -61,6 +74,14 @@ pub fn write_duration(duration: Duration) -> String {
         .filter(|(number, _)| *number > 0)
         .map(|(number, unit)| format!("{number}{unit}"))
         .collect()
+}
+
+/// Writes a time of keeping the way it is read: whole days as days.
+pub fn write_retention(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds % 86400 == 0 => format!("{}d", seconds / 86400),
+        _ => write_duration(duration),
+    }
 }
 
 /// Reads `4KB`, `32MB`, `1GB` in steps of 1024 (`KiB` and the like mean the same), or a number of bytes.
@@ -205,6 +226,11 @@ unit!(
     r"^(0|([0-9.]+(ms|s|m|min|h|d) *)+|.*\$\{.*)$"
 );
 unit!(
+    /// How long something is kept, such as `30d`.
+    retention, RetentionText, Duration, parse_retention, write_retention, "a time to keep something such as \"30d\" or \"12h\"",
+    r"^(0|([0-9.]+(ms|s|m|min|h|d) *)+|.*\$\{.*)$"
+);
+unit!(
     /// A size in bytes such as `32MB`.
     size, SizeText, u64, parse_size, write_size, "a size such as \"4KB\" or \"32MB\"",
     r"^([0-9._]+ *([kKmMgG]?[iI]?[bB]?)|.*\$\{.*)$"
@@ -250,6 +276,20 @@ mod tests {
         ] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_may_be_kept_for_years_and_is_told_in_days() {
+        for (text, written) in [
+            ("30d", "30d"),
+            ("36h", "36h"),
+            ("48h", "2d"),
+            ("3650d", "3650d"),
+            ("0", "0s"),
+        ] {
+            assert_eq!(write_retention(parse_retention(text).unwrap()), written, "{text}");
+        }
+        assert!(parse_retention("3651d").is_err() && parse_retention("for ever").is_err());
     }
 
     #[test]

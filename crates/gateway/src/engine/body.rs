@@ -118,6 +118,29 @@ impl RequestBody {
         let _ = self.fetched.set(fetched);
     }
 
+    /// The same request once more, to be read on another thread; `None` for what has no neutral form.
+    pub fn twin(&self) -> Option<RequestBody> {
+        let ask = match &self.ask {
+            Ask::Generate => Ask::Generate,
+            Ask::CountTokens => Ask::CountTokens,
+            Ask::Embed => Ask::Embed,
+            Ask::Opaque(_) => return None,
+        };
+        let (original, bytes) = (self.original.clone(), self.bytes.clone());
+        let (head, forwarded) = (self.head.clone(), self.forwarded.clone());
+        Some(RequestBody::new(ask, self.dialect, original, bytes, head, forwarded))
+    }
+
+    /// Takes over what a [`RequestBody::twin`] has read.
+    pub fn adopt(&self, twin: RequestBody) {
+        if let Some(neutral) = twin.neutral.into_inner() {
+            let _ = self.neutral.set(neutral);
+        }
+        if let Some(embedding) = twin.embedding.into_inner() {
+            let _ = self.embedding.set(embedding);
+        }
+    }
+
     /// The texts to be embedded, in the neutral model.
     pub fn embedding(&self) -> Result<&EmbeddingRequest, &BadRequest> {
         let read = || Box::new(embeddings::decode_request(&self.bytes));

@@ -20,17 +20,19 @@ pub async fn drive(mut run: Box<Run>, output: Output) {
         run.apply_effects();
         while let Some(action) = run.next_action() {
             match action {
-                Action::Launch(launch) => run.launch(&launch),
+                Action::Launch(launch) => run.launch(&launch).await,
                 Action::Cancel(attempt) => run.cancel_attempt(attempt),
                 Action::Commit(attempt) => run.commit(attempt, &output).await,
                 Action::Done => {
                     run.finish();
+                    run.last_words(&output).await;
                     if let Some(attempt) = run.take_attempt() {
                         run.drain(attempt);
                     }
                     return;
                 }
-                Action::Fail(failure) => return run.fail(failure, &output).await,
+                // What few calls come to is not part of every call's future.
+                Action::Fail(failure) => return Box::pin(run.fail(failure, &output)).await,
             }
             run.apply_effects();
         }
@@ -40,7 +42,7 @@ pub async fn drive(mut run: Box<Run>, output: Output) {
             biased;
             progress = run.progress() => run.take(progress, &output).await,
             () = &mut alarm.sleep => alarm.rang(&mut run, &output),
-            () = &mut stop => return run.shut_down(&output).await,
+            () = &mut stop => return Box::pin(run.shut_down(&output)).await,
         }
     }
 }

@@ -11,6 +11,7 @@ use policy::route::{BreakerPolicy, RestPolicy, RetryBudgetPolicy};
 use policy::route_cell::RouteCell;
 use policy::target::TargetCell;
 use policy::tokens::TokenRatio;
+use policy::usual::UsualOutput;
 use types::ids::{ProviderId, RouteName, TargetId, TargetIx};
 
 /// Locks a cell. The critical sections move plain data and cannot leave it half-changed, so a poisoned lock is taken over.
@@ -55,6 +56,9 @@ struct Inner {
     providers: BTreeMap<ProviderId, Arc<Mutex<ProviderCell>>>,
     credentials: BTreeMap<CredentialKey, Arc<Mutex<CredentialCell>>>,
     routes: BTreeMap<RouteName, Arc<Mutex<RouteCell>>>,
+    usual: BTreeMap<(RouteName, TargetId), Arc<Mutex<UsualOutput>>>,
+    /// Of targets that nobody has asked for since the start.
+    taught: BTreeMap<TargetId, TokenRatio>,
     next_ordinal: u32,
 }
 
@@ -73,13 +77,40 @@ impl Memory {
             id: id.clone(),
             ordinal,
             cell: Mutex::new(TargetCell::new(*breaker, *rest, seed)),
-            tokens: Mutex::default(),
+            tokens: Mutex::new(inner.taught.remove(id).unwrap_or_default()),
             in_flight: AtomicU32::new(0),
         });
         if inner.targets.len() < TARGETS_MAX {
             inner.targets.insert(id.clone(), state.clone());
         }
         state
+    }
+
+    /// Begins with what was learned of a target before. What it has learned since the start counts more.
+    pub fn teach(&self, id: &TargetId, ratio: TokenRatio) {
+        let mut inner = lock(&self.inner);
+        match inner.targets.get(id) {
+            Some(known) => {
+                let mut tokens = lock(&known.tokens);
+                if *tokens == TokenRatio::default() {
+                    *tokens = ratio;
+                }
+            }
+            None if inner.taught.len() < TARGETS_MAX => {
+                inner.taught.insert(id.clone(), ratio);
+            }
+            None => {}
+        }
+    }
+
+    /// What was learned of targets.
+    pub fn learned(&self) -> Vec<(TargetId, TokenRatio)> {
+        let inner = lock(&self.inner);
+        let ratios = inner
+            .targets
+            .iter()
+            .map(|(id, state)| (id.clone(), *lock(&state.tokens)));
+        ratios.filter(|(_, ratio)| *ratio != TokenRatio::default()).collect()
     }
 
     /// The cell of a provider, with the policy in force.
@@ -116,6 +147,28 @@ impl Memory {
             .clone();
         lock(&cell).reconfigure(*budget);
         cell
+    }
+
+    /// How long a target's answers at a route usually are.
+    pub fn usual(&self, route: &RouteName, target: &TargetId) -> Arc<Mutex<UsualOutput>> {
+        let mut inner = lock(&self.inner);
+        let key = (route.clone(), target.clone());
+        if let Some(known) = inner.usual.get(&key) {
+            return known.clone();
+        }
+        let fresh = Arc::<Mutex<UsualOutput>>::default();
+        if inner.usual.len() < TARGETS_MAX {
+            inner.usual.insert(key, fresh.clone());
+        }
+        fresh
+    }
+
+    /// All that is known of the lengths of answers, by route and target: to be kept.
+    pub fn usuals(&self) -> Vec<(RouteName, TargetId, Arc<Mutex<UsualOutput>>)> {
+        let inner = lock(&self.inner);
+        let each = inner.usual.iter();
+        each.map(|((route, target), usual)| (route.clone(), target.clone(), usual.clone()))
+            .collect()
     }
 }
 

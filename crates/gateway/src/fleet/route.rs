@@ -8,13 +8,18 @@ use policy::call::facts::CallFacts;
 use policy::route::RoutePolicy;
 use policy::route_cell::RouteCell;
 use policy::target::{DomainIx, TargetFacts};
+use policy::usual::UsualOutput;
 use policy::view::{TargetStatus, TargetsView, other_credential, target_status};
 use types::ids::{CredentialIx, TargetId, TargetIx};
+use types::money::NanoDollars;
 use types::prices::Prices;
 use types::time::Now;
+use wire::adjust::Adjustment;
 
+use crate::config::cache::RouteCache;
 use crate::fleet::memory::{TargetState, lock};
 use crate::fleet::provider::Provider;
+use crate::spend::quote::{Quote, Size};
 use crate::telemetry::metrics::{RouteMetrics, TargetMetrics};
 
 /// A route made ready.
@@ -25,6 +30,12 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Targets of the configuration that cannot serve, with the reason.
     pub left_out: Vec<(TargetId, String)>,
+    /// What each tier's targets are told besides the caller's words, by tier; tiers past the end change nothing.
+    pub prompts: Vec<Adjustment>,
+    /// Answers carry a `jumpseat` object.
+    pub metadata_in_body: bool,
+    /// How its answers are kept and given again.
+    pub cache: RouteCache,
     /// Its retry budget.
     pub cell: Arc<Mutex<RouteCell>>,
     /// Its metrics.
@@ -51,6 +62,8 @@ pub struct Target {
     pub max_output_default: u64,
     /// What its tokens cost, where anyone says.
     pub prices: Option<Arc<Prices>>,
+    /// How long its answers at this route usually are.
+    pub usual: Arc<Mutex<UsualOutput>>,
     /// Its metrics.
     pub metrics: Arc<TargetMetrics>,
 }
@@ -59,6 +72,11 @@ impl Route {
     /// A target by its place in the table.
     pub fn target(&self, target: TargetIx) -> &Target {
         &self.targets[target.0 as usize]
+    }
+
+    /// What the targets of a tier, from 0, are told besides the caller's words; `None` when nothing.
+    pub fn prompt(&self, tier: u32) -> Option<&Adjustment> {
+        self.prompts.get(tier as usize).filter(|prompt| !prompt.is_none())
     }
 }
 
@@ -91,6 +109,10 @@ impl TargetsView for View<'_> {
 
     fn prompt_tokens(&self, target: TargetIx, call: &CallFacts) -> u64 {
         lock(&self.route.target(target).state.tokens).estimate(call.prompt_chars)
+    }
+
+    fn expected_cost(&self, target: TargetIx, call: &CallFacts) -> Option<NanoDollars> {
+        Quote::new(self.route.target(target), &Size::of(call)).cost
     }
 
     fn other_credential(&self, target: TargetIx, tried: &[CredentialIx], now: Now) -> Option<CredentialIx> {

@@ -9,10 +9,13 @@ use types::dialect::Operation;
 use types::ids::{ModelName, ProviderId, RouteName, TargetId};
 
 use crate::config::Loaded;
+use crate::config::cache::{OnAllFailed, RouteCache};
+use crate::config::prompt::Prompt;
 use crate::config::topology::{DIRECT, ProviderSpec, Resolution, RouteSpec, Topology};
 use crate::fleet::memory::{Memory, lock};
 use crate::fleet::provider::Provider;
 use crate::fleet::route::{Route, Target};
+use crate::spend::budget::Budgets;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::upstream::fetch::Fetcher;
 use crate::upstream::link::Dialer;
@@ -31,6 +34,8 @@ pub struct Snapshot {
     pub providers: Vec<Option<Arc<Provider>>>,
     /// The routes, in the order of the configuration.
     pub routes: Vec<Arc<Route>>,
+    /// Its budgets.
+    pub budgets: Budgets,
     /// Fetches what requests name by URL, within the configuration's limits.
     pub fetcher: Fetcher,
     direct: Mutex<BTreeMap<(RouteName, TargetId), Arc<Route>>>,
@@ -89,6 +94,7 @@ impl Snapshot {
             shared_domains: Arc::new(shared_domains(&providers)),
             providers,
             routes: Vec::new(),
+            budgets: Budgets::new(&loaded.config, before.map(|b| &b.budgets)),
             fetcher: Fetcher::new(loaded.config.fetch.clone()),
             direct: Mutex::default(),
             memory: memory.clone(),
@@ -172,6 +178,7 @@ impl Snapshot {
             targets.push(Target {
                 uri: uri(false)?,
                 stream_uri: uri(true)?,
+                usual: self.memory.usual(&spec.policy.name, id),
                 state: self.memory.target(id, &topology.breaker, &topology.rest),
                 metrics: self.target_metrics(id, crowded),
                 provider: provider.clone(),
@@ -188,11 +195,23 @@ impl Snapshot {
                 .iter()
                 .map(|l| (l.target.clone(), l.reason.clone()))
                 .collect(),
+            prompts: spec.prompts.iter().map(Prompt::adjustment).collect(),
+            metadata_in_body: spec.metadata_in_body,
+            cache: self.cache(spec),
             cell: self.memory.route(&spec.policy.name, &spec.policy.retry_budget),
             metrics: self.metrics.route(spec.policy.name.as_str()),
             direct: spec.policy.name.as_str() == DIRECT,
             shared_domains: self.shared_domains.clone(),
         })
+    }
+
+    /// A route's own words on caching before the global ones, which are all that a direct route has.
+    fn cache(&self, spec: &RouteSpec) -> RouteCache {
+        let config = &self.loaded.config;
+        match config.routes.get(spec.policy.name.as_str()) {
+            Some(route) => route.cache.or(&config.cache).route(route.on_all_failed),
+            None => config.cache.route(OnAllFailed::Error),
+        }
     }
 
     fn target_metrics(&self, id: &TargetId, crowded: bool) -> Arc<TargetMetrics> {

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use policy::call::facts::CallFacts;
+use store::records::writer::Writer;
 use types::dialect::{IngressDialect, Operation};
 use types::features::Features;
+use types::principal::Principal;
 use wire::dialect;
 use wire::door::{AskDoor, CallDoor};
 use wire::embeddings;
@@ -20,10 +22,11 @@ use wire::openai_responses::conversation;
 use wire::request::BadRequest;
 use wire::server::{self, Asked};
 
+use crate::cache::ticket::Ticket;
+use crate::cache::{self, Caches, Wish};
 use crate::conversations::Conversations;
 use crate::engine::body::{Ask, RequestBody};
 use crate::engine::call_ids::CallId;
-use crate::engine::drive::drive;
 use crate::engine::output::{self, Loop, Output, RunningBody, Waiting};
 use crate::engine::run::{Admitted, Engine, Run};
 use crate::fleet::route::{Route, Target};
@@ -31,6 +34,10 @@ use crate::fleet::snapshot::{Found, Snapshot};
 use crate::ingress::bodies::{self, BodyBudget, BodyError, BodyPermit};
 use crate::ingress::hints;
 use crate::ingress::reply::{Refusal, ReplyBody};
+use crate::keys::permission;
+use crate::recorder::wish;
+use crate::spend::quote::Size;
+use crate::spend::spending::{Calling, Spending};
 use crate::upstream::fetch::Fetcher;
 
 /// What may stand in a request by its URL.
@@ -44,6 +51,8 @@ pub struct CallFace {
     pub bodies: Arc<BodyBudget>,
     /// Stored responses, which a request may go on from.
     pub conversations: Arc<Conversations>,
+    /// Kept answers.
+    pub caches: Arc<Caches>,
 }
 
 /// Takes one call from its bytes to its answer.
@@ -51,12 +60,13 @@ pub async fn call(
     face: &CallFace,
     snapshot: Arc<Snapshot>,
     door: CallDoor,
+    principal: Arc<Principal>,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let id = face.engine.ids.next(face.engine.clock.now().wall);
     let dialect = door.dialect;
-    match take_in(face, &snapshot, door, request, &id).await {
-        Ok(admitted) => answer(face.engine.clone(), admitted).await,
+    match take_in(face, &snapshot, door, principal, request, &id).await {
+        Ok(admitted) => answer(face.engine.clone(), &snapshot.fetcher, admitted).await,
         Err(refusal) => {
             face.engine.refused(&id.text, refusal.status.as_u16(), refusal.code());
             refusal.into_response(dialect, Some(&id.text))
@@ -68,9 +78,10 @@ async fn take_in(
     face: &CallFace,
     snapshot: &Snapshot,
     door: CallDoor,
+    principal: Arc<Principal>,
     request: Request<Incoming>,
     id: &CallId,
-) -> Result<Admitted, Box<Refusal>> {
+) -> Result<Box<Admitted>, Box<Refusal>> {
     let (parts, body) = request.into_parts();
     let server = &snapshot.loaded.config.server;
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
@@ -82,18 +93,109 @@ async fn take_in(
         };
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, complaint));
     }
-    let (bytes, permit) = bodies::read(body, server.body_max, server.body_min_rate, &face.bodies)
+    let (bytes, mut permit) = bodies::read(body, server.body_max, server.body_min_rate, &face.bodies)
         .await
         .map_err(Refusal::of_body)?;
-    let mut admitted = admit(face, snapshot, &door, &parts, bytes, permit, id)?;
-    fetch(&snapshot.fetcher, &mut admitted).await?;
-    Ok(admitted)
+    let (whole, remember) = stand_alone(face, &door, &principal, &bytes, &mut permit, server.body_max).await?;
+    let bodies = (bytes, whole);
+    let read = understand(face, snapshot, &door, principal, &parts, bodies, permit, remember, id)?;
+    spend(face, snapshot, read, &parts.headers).await
 }
 
-/// Fetches what the request names by URL, where a target of its route takes only the bytes. It comes before the call, so that no
-/// target is blamed for a slow host of the caller's choice; what could not be fetched bars those targets alone.
-async fn fetch(fetcher: &Fetcher, admitted: &mut Admitted) -> Result<(), Box<Refusal>> {
-    let body = &admitted.body;
+/// Finds which budgets count the call, and at which level that has it planned.
+async fn spend(
+    face: &CallFace,
+    snapshot: &Snapshot,
+    read: Read,
+    headers: &HeaderMap,
+) -> Result<Box<Admitted>, Box<Refusal>> {
+    let spender = &face.engine.spender;
+    if spender.stores.writer().is_some_and(Writer::is_full) {
+        return Err(ledger_full());
+    }
+    let calling = Calling {
+        call: &read.id,
+        principal: &read.principal,
+        route: &read.route.policy.name,
+        headers,
+        size: Size {
+            prompt_chars: read.facts.prompt_chars,
+            max_output: read.facts.max_output_tokens,
+            answers: u64::from(read.body.head.n),
+            operation: read.body.operation(),
+        },
+    };
+    let spending = Spending::begin(spender, &snapshot.budgets, calling).await?;
+    if let Ask::Opaque(request) = &read.body.ask
+        && spending.priced_only
+        && costs(request.endpoint)
+    {
+        return Err(unmeasured(request.endpoint));
+    }
+    let facts = CallFacts {
+        priority: spending.priority,
+        spend: spending.plan_level(),
+        priced_only: spending.priced_only && read.body.operation() != Some(Operation::CountTokens),
+        ..read.facts
+    };
+    Ok(Box::new(Admitted {
+        id: read.id,
+        principal: read.principal,
+        route: read.route,
+        body: read.body,
+        permit: read.permit,
+        facts,
+        spending,
+        seed: read.seed,
+        early_headers: read.early_headers,
+        remember: read.remember,
+        cache: read.cache,
+        wish: read.recorded,
+    }))
+}
+
+/// Whether a provider charges for what goes to it as it came.
+fn costs(endpoint: Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Images | Endpoint::Audio | Endpoint::Rerank | Endpoint::Batches => true,
+        Endpoint::Files | Endpoint::Moderations => false,
+    }
+}
+
+/// Nobody knows what it will cost, and a budget counts on knowing.
+fn unmeasured(endpoint: Endpoint) -> Box<Refusal> {
+    let word = endpoint.as_str();
+    let complaint = BadRequest {
+        message: format!(
+            "what `/v1/{word}` costs cannot be told, and a budget that counts this call refuses that: \
+             the operator may set `unpriced: allow` on it"
+        ),
+        param: None,
+        code: Some("unpriced"),
+    };
+    Refusal::new(StatusCode::FORBIDDEN, complaint)
+}
+
+/// What must not be lost has no place any more: a call could be answered, but not accounted.
+fn ledger_full() -> Box<Refusal> {
+    let complaint = BadRequest {
+        message: "the ledger takes nothing more for now: come again in a second".into(),
+        param: None,
+        code: Some("ledger_full"),
+    };
+    let again = vec![(RETRY_AFTER, HeaderValue::from_static("1"))];
+    Refusal::turned_away(StatusCode::SERVICE_UNAVAILABLE, complaint, again)
+}
+
+/// Fetches what the request names by URL, where a target of its route takes only the bytes. It comes when the call is let in and before
+/// it is driven, so that no target is blamed for a slow host of the caller's choice; what could not be fetched bars those targets alone.
+async fn fetch(fetcher: &Fetcher, run: &mut Run) -> Result<(), Box<Refusal>> {
+    if run.is_kept() {
+        return Ok(());
+    }
+    let (route, Some((body, permit))) = (run.route(), run.body_mut()) else {
+        return Ok(());
+    };
     let asks = matches!(body.ask, Ask::Generate) && body.head.features.intersects(MEDIA);
     if !fetcher.is_on() || !asks {
         return Ok(());
@@ -102,54 +204,51 @@ async fn fetch(fetcher: &Fetcher, admitted: &mut Admitted) -> Result<(), Box<Ref
         return Ok(());
     };
     let needs = |target: &Target| dialect::needs_fetch(target.provider.dialect, request);
-    let urls: BTreeSet<String> = admitted.route.targets.iter().flat_map(needs).collect();
+    let urls: BTreeSet<String> = route.targets.iter().flat_map(needs).collect();
     if urls.is_empty() {
         return Ok(());
     }
-    let fetched = fetcher.fetch(&urls.into_iter().collect::<Vec<_>>()).await;
+    let urls: Vec<String> = urls.into_iter().collect();
+    let fetched = Box::pin(fetcher.fetch(&urls)).await;
     let bytes: usize = fetched.iter().flatten().map(|media| media.base64.len()).sum();
-    admitted.permit.grow(bytes as u64).map_err(Refusal::of_body)?;
+    permit.grow(bytes as u64).map_err(Refusal::of_body)?;
     body.keep_fetched(fetched);
     Ok(())
 }
 
-fn admit(
+/// A call that was read, before it is known who counts it.
+struct Read {
+    id: String,
+    principal: Arc<Principal>,
+    route: Arc<Route>,
+    body: RequestBody,
+    permit: BodyPermit,
+    facts: CallFacts,
+    seed: u64,
+    early_headers: bool,
+    remember: Option<Arc<Conversations>>,
+    cache: Option<Box<Ticket>>,
+    recorded: wish::Wish,
+}
+
+#[expect(clippy::too_many_arguments, reason = "a call is what it came with")]
+fn understand(
     face: &CallFace,
     snapshot: &Snapshot,
     door: &CallDoor,
+    principal: Arc<Principal>,
     parts: &Parts,
-    bytes: Bytes,
-    mut permit: BodyPermit,
+    (original, bytes): (Bytes, Bytes),
+    permit: BodyPermit,
+    remember: bool,
     id: &CallId,
-) -> Result<Admitted, Box<Refusal>> {
+) -> Result<Read, Box<Refusal>> {
     let bad = |complaint: BadRequest| Refusal::new(StatusCode::BAD_REQUEST, complaint);
     let headers = &parts.headers;
-    let original = bytes;
-    let mut remember = false;
-    let bytes = if is_conversation(door) {
-        let wishes = conversation::read_wishes(&original).map_err(bad)?;
-        remember = wishes.store;
-        let known = wishes.previous_response_id.and_then(|id| face.conversations.get(&id));
-        // One that is not ours, or forgotten: a provider of the same dialect may know it.
-        let expanded = known
-            .map(|earlier| conversation::expand(&original, &earlier.items))
-            .transpose();
-        let expanded = expanded.map_err(bad)?.unwrap_or_else(|| original.clone());
-        let limit = snapshot.loaded.config.server.body_max;
-        let room = usize::try_from(limit).unwrap_or(usize::MAX);
-        let whole = conversation::dereference(&expanded, room, |id| face.conversations.item(id)).map_err(bad)?;
-        if whole.len() as u64 > limit {
-            return Err(Refusal::of_body(BodyError::TooLong { limit }));
-        }
-        let grown = whole.len().saturating_sub(original.len()) as u64;
-        permit.grow(grown).map_err(Refusal::of_body)?;
-        whole
-    } else {
-        original.clone()
-    };
     let (ask, head) = read(door, &parts.method, headers, &bytes).map_err(bad)?;
     let deadline = hints::deadline(headers).map_err(bad)?;
-    let route = find(snapshot, &ask, &head)?;
+    let wish = Wish::of(headers).map_err(bad)?;
+    let route = find(snapshot, &principal, &ask, &head)?;
     let facts = CallFacts {
         stream: head.stream,
         features: head.features,
@@ -159,11 +258,22 @@ fn admit(
         deadline,
         commit_within: hints::commit_within(headers),
         named_target: route.direct,
+        allowed: permission::allowed(&principal),
+        ..CallFacts::default()
     };
     let early_headers = snapshot.loaded.config.server.early_headers && head.stream;
     let forwarded = forwarded(door.dialect, headers);
-    Ok(Admitted {
+    let cache = Ticket::new(&face.caches, snapshot, &route, &principal, (&ask, door.dialect), wish);
+    if wish == Wish::Only && cache.is_none() {
+        return Err(cache::not_cached());
+    }
+    let recorded = match face.engine.recorder.is_on() {
+        true => wish::Wish::read(&snapshot.loaded.config, route.policy.name.as_str(), &id.text, headers),
+        false => wish::Wish::default(),
+    };
+    Ok(Read {
         id: id.text.clone(),
+        principal,
         route,
         body: RequestBody::new(ask, door.dialect, original, bytes, head, forwarded),
         permit,
@@ -171,7 +281,35 @@ fn admit(
         seed: id.seed,
         early_headers,
         remember: remember.then(|| face.conversations.clone()),
+        cache,
+        recorded,
     })
+}
+
+/// What a request goes on from is put into it, where it goes on from anything; and whether its answer is to be kept.
+async fn stand_alone(
+    face: &CallFace,
+    door: &CallDoor,
+    principal: &Principal,
+    original: &Bytes,
+    permit: &mut BodyPermit,
+    limit: u64,
+) -> Result<(Bytes, bool), Box<Refusal>> {
+    if !is_conversation(door) {
+        return Ok((original.clone(), false));
+    }
+    let bad = |complaint: BadRequest| Refusal::new(StatusCode::BAD_REQUEST, complaint);
+    let wishes = conversation::read_wishes(original).map_err(bad)?;
+    let (tenant, now) = (principal.tenant(), face.engine.clock.now().wall);
+    let previous = wishes.previous_response_id;
+    let whole = face
+        .conversations
+        .stand_alone(original, previous, tenant.as_deref(), limit, now);
+    let whole = Box::pin(whole).await.map_err(bad)?;
+    let whole = whole.ok_or_else(|| Refusal::of_body(BodyError::TooLong { limit }))?;
+    let grown = whole.len().saturating_sub(original.len()) as u64;
+    permit.grow(grown).map_err(Refusal::of_body)?;
+    Ok((whole, wishes.store))
 }
 
 fn is_conversation(door: &CallDoor) -> bool {
@@ -218,16 +356,32 @@ fn forwarded(dialect: IngressDialect, headers: &HeaderMap) -> Vec<(HeaderName, H
     server::forwarded_headers(dialect).iter().flat_map(given).collect()
 }
 
-fn find(snapshot: &Snapshot, ask: &Ask, head: &Head) -> Result<Arc<Route>, Box<Refusal>> {
+/// Where a call goes, if the principal may.
+fn find(snapshot: &Snapshot, principal: &Principal, ask: &Ask, head: &Head) -> Result<Arc<Route>, Box<Refusal>> {
     if let Ask::Opaque(request) = ask {
         check_passthrough(snapshot, request.endpoint)?;
+        permission::check_endpoint(principal, request.endpoint)?;
         if head.model.is_empty() {
-            return owner(snapshot, request.endpoint);
+            let route = owner(snapshot, request.endpoint)?;
+            // What acts on the account has no model to judge by: the permission for it was all that is asked.
+            return match request.endpoint {
+                Endpoint::Files | Endpoint::Batches => Ok(route),
+                Endpoint::Images | Endpoint::Audio | Endpoint::Moderations | Endpoint::Rerank => {
+                    permission::check_route(principal, &route, request.endpoint.as_str())?;
+                    Ok(route)
+                }
+            };
         }
     }
     match snapshot.find(&head.model) {
-        Found::Route(route) => Ok(route),
-        Found::Nothing(nearest) => Err(unknown_model(&head.model, &nearest)),
+        Found::Route(route) => {
+            permission::check_route(principal, &route, &head.model)?;
+            Ok(route)
+        }
+        Found::Nothing(mut nearest) => {
+            nearest.retain(|name| permission::may_see(principal, snapshot.topology(), name));
+            Err(unknown_model(&head.model, &nearest))
+        }
     }
 }
 
@@ -301,12 +455,25 @@ pub fn unknown_model(model: &str, nearest: &[String]) -> Box<Refusal> {
     Refusal::new(StatusCode::NOT_FOUND, complaint)
 }
 
-async fn answer(engine: Arc<Engine>, admitted: Admitted) -> Response<ReplyBody> {
+async fn answer(engine: Arc<Engine>, fetcher: &Fetcher, admitted: Box<Admitted>) -> Response<ReplyBody> {
     let (stream, dialect, id) = (admitted.body.head.stream, admitted.body.dialect, admitted.id.clone());
     let output = Output::default();
     let early = admitted.early_headers.then(|| early_head(&admitted.id));
-    let run = Box::new(Run::new(engine, admitted));
-    let mut run: Loop = Box::pin(drive(run, output.clone()));
+    let mut run = match Box::new(Run::new(engine, admitted)).only_kept().await {
+        Ok(run) => run,
+        Err(refusal) => return refusal.into_response(dialect, Some(&id)),
+    };
+    if let Err(turned) = run.admit().await
+        && let Err(turned) = Box::pin(run.serve_unpaid(turned)).await
+    {
+        return run.turn_away(&turned).into_response(dialect, Some(&id));
+    }
+    let begun = run.clock().now();
+    if let Err(refusal) = fetch(fetcher, &mut run).await {
+        return run.refuse(refusal).into_response(dialect, Some(&id));
+    }
+    run.waited(begun);
+    let mut run: Loop = Box::pin(cache::serve(run, output.clone()));
     if let Some(head) = early {
         return Response::from_parts(
             head,

@@ -16,9 +16,10 @@ struct List<T> {
     data: Vec<T>,
 }
 
-/// All of them, on one page.
-pub fn list(topology: &Topology, shape: IngressDialect) -> Bytes {
-    let listed = topology.listed();
+/// All of them that the caller may see, on one page.
+pub fn list(topology: &Topology, shape: IngressDialect, may_see: impl Fn(&str) -> bool) -> Bytes {
+    let mut listed = topology.listed();
+    listed.retain(|listed| may_see(&listed.id));
     let data: Vec<Value> = listed.iter().map(|listed| model(listed, shape)).collect();
     match shape {
         IngressDialect::OpenaiChat | IngressDialect::OpenaiResponses => to_json(&List { object: "list", data }),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use types::dialect::IngressDialect;
@@ -76,6 +76,8 @@ pub struct Refusal {
     /// What is wrong and what was meant.
     pub complaint: BadRequest,
     then: Then,
+    /// More headers.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What the client is to do.
@@ -87,6 +89,8 @@ enum Then {
     ComeBack,
     /// Not to send the same again, and not on this connection: what is left of the body is not read.
     HangUp,
+    /// What its headers say.
+    AsTold,
 }
 
 impl Refusal {
@@ -96,7 +100,29 @@ impl Refusal {
             status,
             complaint,
             then: Then::GiveUp,
+            headers: Vec::new(),
         })
+    }
+
+    /// A refusal of a sound call for now. `headers` say whether and when to come again.
+    pub fn turned_away(
+        status: StatusCode,
+        complaint: BadRequest,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Box<Refusal> {
+        Box::new(Refusal {
+            status,
+            complaint,
+            then: Then::AsTold,
+            headers,
+        })
+    }
+
+    /// The same with more headers.
+    pub fn with_headers(mut self: Box<Refusal>, headers: HeaderMap) -> Box<Refusal> {
+        self.headers
+            .extend(headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+        self
     }
 
     /// A body that could not be read.
@@ -116,6 +142,7 @@ impl Refusal {
             status,
             complaint,
             then,
+            headers: Vec::new(),
         })
     }
 
@@ -137,11 +164,13 @@ impl Refusal {
             Then::ComeBack => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            Then::AsTold => {}
             Then::HangUp => {
                 headers.insert(HeaderName::from_static("x-should-retry"), never());
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        headers.extend(self.headers);
         if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
             for name in ["x-jumpseat-call-id", "x-request-id", "request-id"] {
                 headers.insert(HeaderName::from_static(name), id.clone());

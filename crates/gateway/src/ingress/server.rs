@@ -42,10 +42,11 @@ pub trait Answer: Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = bytes::Bytes, Error = Infallible> + Send + Unpin + 'static;
 
-    /// Answers one request.
+    /// Answers one request. `peer` is who is connected; `None` for a connection that was handed in, within this process.
     fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        peer: Option<SocketAddr>,
     ) -> Pin<Box<dyn Future<Output = Response<Self::Body>> + Send>>;
 }
 
@@ -147,7 +148,7 @@ impl<A: Answer> Server<A> {
         let guarded = busy.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let call = busy.begin(request.version());
-            let answer = face.clone().answer(request);
+            let answer = face.clone().answer(request, peer);
             async move { Ok::<_, Infallible>(answer.await.map(|body| Tracked { body, _call: call })) }
         });
         let io = ConnectionGuard::new(io, self.limits.patience, guarded);

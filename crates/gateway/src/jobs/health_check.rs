@@ -14,6 +14,8 @@ use http::Method;
 use http_body_util::{BodyExt, Limited};
 use policy::breaker::BreakerState;
 use policy::rest::Usable;
+use store::shared::news::News;
+use store::shared::{Lease, Shared};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 use types::ids::ProviderId;
@@ -27,11 +29,15 @@ use crate::fleet::memory::lock;
 use crate::fleet::provider::{Credential, Provider};
 use crate::fleet::route::Route;
 use crate::fleet::snapshot::Snapshot;
+use crate::stores::Stores;
 use crate::upstream::client::request;
 use crate::upstream::credentials::Authorized;
 
 /// Providers asked at the same time; further ones wait for a place.
 const ASKED_AT_ONCE: usize = 64;
+
+/// A round may take a little longer than the interval.
+const LEASE_SLACK: Duration = Duration::from_secs(5);
 
 /// Lists of models are long at some providers; the rest is not needed.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -93,7 +99,10 @@ pub async fn health_check(
 /// Asks the providers that are kept out, or have a target whose breaker is open, every `checks.interval`, for as long as it
 /// is polled. Each is asked once a round, all of them at the same time: one that is silent delays no other. An answer that
 /// takes longer than the interval is given up too, so that rounds do not overlap.
-pub async fn check_open_targets(snapshot: Arc<ArcSwap<Snapshot>>, clock: Clock) {
+///
+/// Of several instances one asks, under a lease, and tells the others who answered.
+pub async fn check_open_targets(snapshot: Arc<ArcSwap<Snapshot>>, stores: Stores, clock: Clock) {
+    let mut lease: Option<Lease> = None;
     let mut round = Instant::now();
     loop {
         let interval = snapshot.load().loaded.config.checks.interval;
@@ -101,6 +110,10 @@ pub async fn check_open_targets(snapshot: Arc<ArcSwap<Snapshot>>, clock: Clock) 
         sleep_until(round).await;
         let current = snapshot.load_full();
         let checks = &current.loaded.config.checks;
+        lease = held(&stores.shared, lease, interval).await;
+        if lease.is_none() && stores.shared.health().failing.is_none() {
+            continue;
+        }
         let timeout = checks.timeout.min(checks.interval);
         for provider in current.providers.iter().flatten() {
             provider.look_at_files(clock.now());
@@ -108,12 +121,22 @@ pub async fn check_open_targets(snapshot: Arc<ArcSwap<Snapshot>>, clock: Clock) 
         let sick = sick(&current, clock.now());
         let asked = sick
             .into_values()
-            .map(|targets| check_provider(targets, timeout, clock));
+            .map(|targets| check_provider(targets, timeout, &stores, clock));
         stream::iter(asked)
             .buffer_unordered(ASKED_AT_ONCE)
             .collect::<()>()
             .await;
     }
+}
+
+/// The right to ask, kept for as long as rounds follow one another. While the shared state is gone each asks for itself.
+async fn held(shared: &Shared, lease: Option<Lease>, interval: Duration) -> Option<Lease> {
+    if let Some(lease) = lease
+        && lease.renew().await
+    {
+        return Some(lease);
+    }
+    shared.lease("health_checks", interval * 2 + LEASE_SLACK).await
 }
 
 /// The targets of each provider that is to be asked: those whose breaker is open; all of them when the provider itself is
@@ -133,7 +156,7 @@ fn sick(snapshot: &Snapshot, now: Now) -> BTreeMap<ProviderId, Vec<(Arc<Route>, 
 }
 
 /// Asks the provider of some targets, and tells their breakers and its own when it answers.
-async fn check_provider(targets: Vec<(Arc<Route>, usize)>, timeout: Duration, clock: Clock) {
+async fn check_provider(targets: Vec<(Arc<Route>, usize)>, timeout: Duration, stores: &Stores, clock: Clock) {
     let targets = || targets.iter().map(|(route, index)| &route.targets[*index]);
     let Some(provider) = targets().next().map(|target| &target.provider) else {
         return;
@@ -164,6 +187,10 @@ async fn check_provider(targets: Vec<(Arc<Route>, usize)>, timeout: Duration, cl
             lock(&provider.cell).target_transition(target.state.ordinal, transition);
             let id = &target.facts.id;
             info!(target.id = %id, "Target `{id}` answered its health check: the next call probes it");
+            stores.shared.publish(News::BreakerClosed {
+                from: stores.instance.clone(),
+                target: id.to_string(),
+            });
         }
     }
 }

@@ -59,6 +59,18 @@ pub struct CallLine<'a> {
     /// Some of that is an estimate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cost_estimated: bool,
+    /// `hit`, `stale` or `miss`; absent where no cache was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'static str>,
+    /// How alike the question is whose answer was given, when it was asked in other words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_similarity: Option<f32>,
+    /// That answer was not given: the route only counts them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cache_shadow: bool,
+    /// How long ago the given answer was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_age_s: Option<u64>,
     /// What translation left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<&'a str>,

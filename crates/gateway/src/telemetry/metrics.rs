@@ -16,7 +16,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use types::features::Features;
+
+use crate::cache::metrics::CacheMetrics;
 use types::outcome::OutcomeClass;
+
+use crate::keys::metrics::KeyMetrics;
+use crate::recorder::metrics::RecorderMetrics;
+use crate::spend::metrics::SpendMetrics;
+use crate::telemetry::stores::StoreMetrics;
 
 /// Seconds: from a fast cache hit to a long reasoning answer (the GenAI conventions' advice, a little finer).
 const DURATION_BUCKETS: [f64; 21] = [
@@ -86,6 +93,10 @@ struct ResultLabel {
 /// Every family of metrics, and the registry they are rendered from.
 pub struct Metrics {
     registry: Registry,
+    /// Whether the stores answer.
+    pub stores: StoreMetrics,
+    /// Money and limits.
+    pub spend: SpendMetrics,
     calls: Family<RouteOutcome, Counter>,
     call_duration: Family<RouteLabel, Histogram, fn() -> Histogram>,
     served: Family<RouteTier, Counter>,
@@ -107,12 +118,18 @@ pub struct Metrics {
     health_checks: Family<TargetOutcome, Counter>,
     reloads: Family<ResultLabel, Counter>,
     log_lines_shed: Counter<u64, AtomicU64>,
+    /// What caches did.
+    pub cache: CacheMetrics,
+    /// What is recorded, and what is lost of it.
+    pub recorder: RecorderMetrics,
     /// Calls being served.
     pub calls_in_flight: Gauge,
     /// Bytes of request bodies held in memory.
     pub body_bytes: Gauge,
     /// Calls refused before a route was looked up: bad requests, bodies over the limit, shed load.
     pub refused: Counter,
+    /// Requests that were not let in.
+    pub keys: KeyMetrics,
 }
 
 fn durations() -> Histogram {
@@ -133,8 +150,11 @@ impl Default for Metrics {
 impl Metrics {
     /// Fresh metrics, all registered.
     pub fn new() -> Metrics {
+        let mut registry = Registry::default();
         let mut m = Metrics {
-            registry: Registry::default(),
+            stores: StoreMetrics::register(&mut registry),
+            spend: SpendMetrics::register(&mut registry),
+            registry,
             calls: Family::default(),
             call_duration: Family::new_with_constructor(durations),
             served: Family::default(),
@@ -156,11 +176,17 @@ impl Metrics {
             health_checks: Family::default(),
             reloads: Family::default(),
             log_lines_shed: Counter::default(),
+            cache: CacheMetrics::default(),
+            recorder: RecorderMetrics::default(),
             calls_in_flight: Gauge::default(),
             body_bytes: Gauge::default(),
             refused: Counter::default(),
+            keys: KeyMetrics::default(),
         };
         let r = &mut m.registry;
+        m.keys.register(r);
+        m.cache.register(r);
+        m.recorder.register(r);
         r.register("jumpseat_calls", "Calls by route and outcome class", m.calls.clone());
         r.register_with_unit(
             "jumpseat_call_duration",
@@ -336,6 +362,7 @@ impl Metrics {
             cached_tokens: tokens("cached_input"),
             cost: self.cost.get_or_create_owned(&label),
             token_error: self.token_error.get_or_create_owned(&label),
+            spend_gap: self.spend.gap(target.as_str()),
             in_flight: self.attempts_in_flight.get_or_create_owned(&label),
             breaker_opened: self.breaker_opened.get_or_create_owned(&label),
         }
@@ -446,6 +473,8 @@ pub struct TargetMetrics {
     pub cost: Counter<f64, AtomicU64>,
     /// How wrong estimates of its prompts' tokens were.
     pub token_error: Histogram,
+    /// What its attempts cost as a share of what they were expected to.
+    pub spend_gap: Histogram,
     /// Attempts under way.
     pub in_flight: Gauge,
     /// Times its breaker opened.

@@ -4,3 +4,5 @@ pub mod call_log;
 pub mod line_writer;
 pub mod metrics;
 pub mod operations;
+pub mod otlp;
+pub mod stores;

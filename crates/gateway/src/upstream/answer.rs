@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use types::answer::FinishReason;
+use types::answer::{ChatAnswer, FinishReason};
 use types::dialect::{DialectName, IngressDialect};
-use types::embedding::EmbeddingEncoding;
+use types::embedding::{EmbeddingAnswer, EmbeddingEncoding};
 use types::outcome::{Failure, OutcomeClass};
 use types::usage::Usage;
 use wire::degrade::{Contract, Malformed};
@@ -68,6 +68,17 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// A filter or a refusal for safety ended it.
     pub filtered: bool,
+    /// The same in the neutral model, where it was translated.
+    pub neutral: Option<Neutral>,
+}
+
+/// A whole answer in the neutral model.
+#[derive(Debug, Clone)]
+pub enum Neutral {
+    /// To a conversation.
+    Chat(Box<ChatAnswer>),
+    /// Vectors.
+    Vectors(Box<EmbeddingAnswer>),
 }
 
 /// An answer that was not as asked.
@@ -88,6 +99,7 @@ impl AnswerReader {
                 usage: facts.usage,
                 filtered: facts.filtered,
                 content_type: None,
+                neutral: None,
             }),
             AnswerReader::Translate {
                 upstream,
@@ -114,6 +126,7 @@ impl AnswerReader {
                     filtered: answer.choices.iter().any(filtered),
                     body: server::encode_answer(*ingress, &answer, identity).into(),
                     content_type: None,
+                    neutral: Some(Neutral::Chat(Box::new(answer))),
                 })
             }
             AnswerReader::Count {
@@ -145,6 +158,7 @@ impl AnswerReader {
                 Answer {
                     body: embeddings::encode_answer(&answer, *encoding).into(),
                     usage: answer.usage,
+                    neutral: Some(Neutral::Vectors(Box::new(answer))),
                     ..Answer::default()
                 }
             }),

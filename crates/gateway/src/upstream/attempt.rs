@@ -81,6 +81,8 @@ pub struct Details {
     pub filtered: bool,
     /// The gateway answered by an estimate of its own.
     pub estimated: bool,
+    /// Its request went out on a connection that stood.
+    pub sent: bool,
     /// Bytes of content for the client so far; of a whole answer all of them.
     pub answer_bytes: u64,
 }
@@ -198,6 +200,7 @@ impl Attempt {
                         () = connected(&mut sent.connection), if !*connected_told => {
                             *connected_told = true;
                             if sent.connection.connection_metadata().is_some() {
+                                self.details.sent = true;
                                 return Progress::Event(AttemptEvent::Connected { attempt: self.no });
                             }
                         }
@@ -367,8 +370,9 @@ impl Attempt {
     }
 
     fn read_end(&mut self) {
-        self.reader.finish();
-        self.pump(Vec::new());
+        let mut said = Vec::new();
+        self.reader.finish(&mut said);
+        self.pump(said);
         if !matches!(self.state, State::Over { .. }) {
             // The decoders always end after `finish`; this keeps a mistake of theirs from hanging a call.
             self.fail(Failure::new(

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod attempt;
 pub mod client;
+pub mod collector;
 pub mod credentials;
 pub mod fetch;
 pub mod link;

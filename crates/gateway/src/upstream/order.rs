@@ -17,6 +17,8 @@ use types::features::Features;
 use types::ids::AttemptNo;
 use types::outcome::{Failure, OutcomeClass};
 use types::time::UnixMillis;
+use wire::adjust::{self, Adjustment};
+use wire::cap;
 use wire::degrade::{Contract, Malformed};
 use wire::opaque::OpaqueRequest;
 use wire::request::{BadRequest, Dropped, Encoded, UNTRANSLATABLE, Unsupported, UpstreamModel};
@@ -43,6 +45,10 @@ pub struct Order<'a> {
     pub continuation: Option<Continuation<'a>>,
     /// What was wrong with this target's last answer, when it is asked once more.
     pub repair: Option<&'a Malformed>,
+    /// What its tier changes in the system prompt.
+    pub prompt: Option<&'a Adjustment>,
+    /// The longest answer that can be paid, in tokens.
+    pub output_cap: Option<u64>,
     /// Keep an account of what is said: the route resumes broken streams.
     pub resumable: bool,
     /// Who the answer says it is, where its provider does not say.
@@ -118,7 +124,8 @@ impl Order<'_> {
         };
         let (bytes, dropped) = if self.passes_through() {
             self.forward(server::forwarded_headers(body.dialect), &mut headers);
-            self.own_words(self.spliced(&mut headers))
+            let (bytes, dropped) = self.own_words(self.spliced(&mut headers));
+            (self.edited(bytes), dropped)
         } else {
             let encoded = self.encode()?;
             for (name, value) in encoded.headers {
@@ -207,6 +214,19 @@ impl Order<'_> {
         }
     }
 
+    /// A conversation that passes, with what its tier says of the prompt and no more output than can be paid.
+    fn edited(&self, bytes: Bytes) -> Bytes {
+        let Ask::Generate = self.body.ask else { return bytes };
+        let bytes = match self.prompt {
+            Some(adjustment) => adjust::body(self.body.dialect, &bytes, adjustment),
+            None => bytes,
+        };
+        match self.output_cap {
+            Some(tokens) => cap::body(self.body.dialect, &bytes, tokens, self.target.facts.reasoning),
+            None => bytes,
+        }
+    }
+
     /// A body that passes, without what other providers thought.
     fn own_words(&self, bytes: Bytes) -> (Bytes, Vec<Dropped>) {
         match &self.body.ask {
@@ -278,6 +298,12 @@ impl Order<'_> {
         let encoded = match &self.body.ask {
             Ask::Generate => {
                 let (mut request, unreasoned) = self.without_vain_reasoning(self.asked()?);
+                if let Some(adjustment) = self.prompt {
+                    adjust::request(request.to_mut(), adjustment);
+                }
+                if let Some(tokens) = self.output_cap {
+                    cap::request(request.to_mut(), tokens);
+                }
                 if let Some(continuation) = &self.continuation {
                     request = Cow::Owned(continuation.request(&request));
                 }

@@ -158,11 +158,19 @@ impl Reader {
         }
     }
 
-    /// The stream ended cleanly.
-    pub fn finish(&mut self) {
+    /// The stream ended cleanly; what that says (in some dialects the end is the finish) is added to `said`.
+    pub fn finish(&mut self, said: &mut Vec<StreamEvent>) {
         match self {
             Reader::Whole => {}
-            Reader::Pass { scanner, .. } => scanner.finish(),
+            Reader::Pass { scanner, shadow } => {
+                if let Some(shadow) = shadow {
+                    shadow.finish();
+                    // How it ended the scanner judges.
+                    let rest = std::iter::from_fn(|| shadow.poll());
+                    said.extend(rest.filter(|event| !matches!(event, StreamEvent::Error(_) | StreamEvent::End)));
+                }
+                scanner.finish();
+            }
             Reader::Translate(translation) => translation.decoder.finish(),
         }
     }

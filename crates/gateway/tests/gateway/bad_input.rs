@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
@@ -641,4 +641,27 @@ async fn a_connection_may_rest_between_calls_but_not_say_nothing_or_drip_its_hea
         "a client that waits for its answer is not idle"
     );
     assert!(begun.elapsed() >= Duration::from_secs(99), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_names_do_not_grow_labels() {
+    let yaml = "providers:\n  primary: { dialect: openai_chat, base_url: \"http://primary.test/v1\", api_key: k }\n";
+    let house = House::new(&["primary"], yaml);
+    for n in 0..560 {
+        let body = json!({"model": format!("primary/model-{n}"), "messages": [{"role": "user", "content": "Hi"}]});
+        assert_eq!(house.call(&body).await.status, StatusCode::OK);
+    }
+    let metrics = house.metrics();
+    let labels = |name: &str| metrics.lines().filter(|line| line.starts_with(name)).count();
+    assert!(
+        labels("jumpseat_attempts_total") <= 520,
+        "{}",
+        labels("jumpseat_attempts_total")
+    );
+    assert_eq!(
+        labels("jumpseat_calls_total"),
+        1,
+        "calls that name their target share a route"
+    );
+    assert!(house.metric(&["jumpseat_attempts_total", "primary/other"]) >= 40.0);
 }

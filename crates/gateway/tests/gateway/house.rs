@@ -22,10 +22,17 @@ use jumpseat_gateway::clock::Clock;
 use jumpseat_gateway::config;
 use jumpseat_gateway::config::env::{Env, MapEnv, ProcessEnv};
 use jumpseat_gateway::jobs::health_check::check_open_targets;
+use jumpseat_gateway::keys::keyring::Keyring;
+use jumpseat_gateway::stores::{Keeping, Stores};
 use jumpseat_gateway::upstream::link::{Dialer, MemoryHosts};
 use serde_json::{Value, json};
+use store::records::Records;
+use store::records::keys::KeyRecord;
+use store::records::writer::{Writer, WriterOptions};
+use store::shared::Shared;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
+use types::ids::InstanceId;
 use types::time::UnixMillis;
 
 use crate::ingress::{Ingress, Told};
@@ -41,8 +48,11 @@ pub const DIALECTS: [&str; 7] = [
     "ollama_chat",
 ];
 
+/// The admin token that every house has made at its start.
+pub const MADE_TOKEN: &str = "jsadm-made-at-the-start";
+
 /// 2026-11-21T00:00:00Z.
-const WALL: UnixMillis = UnixMillis(1_795_219_200_000);
+pub const WALL: UnixMillis = UnixMillis(1_795_219_200_000);
 
 /// A gateway, its providers, and a place for its log.
 pub struct House {
@@ -54,6 +64,9 @@ pub struct House {
     log: Sink,
     ingress: Ingress,
 }
+
+/// Takes connections in memory.
+pub type Host = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
 /// An answer read to its end.
 #[derive(Debug)]
@@ -109,33 +122,97 @@ impl House {
         House::build(names, yaml, Some(path), Arc::new(ProcessEnv))
     }
 
+    /// The same with keys: callers must show one.
+    pub fn with_keys(names: &[&'static str], yaml: &str, keys: Vec<KeyRecord>) -> House {
+        let clock = Clock::starting_at(WALL);
+        let kept = (Stores::none(), Keyring::of(keys, clock));
+        House::furnish(names, yaml, None, Arc::new(MapEnv::default()), clock, kept, Vec::new())
+    }
+
+    /// The same with a store, and the keys in it. Not for a paused clock, which would run on while the store's thread works.
+    pub async fn with_store(names: &[&'static str], yaml: &str, path: Option<PathBuf>, url: &str) -> House {
+        let clock = Clock::starting_at(WALL);
+        let records = Records::open(url).await.unwrap();
+        let keys = Keyring::load(records.clone(), clock).await.unwrap();
+        let options = WriterOptions {
+            flush: Duration::from_millis(10),
+            spool: None,
+            spool_bytes_max: 0,
+            queue_max: 1000,
+        };
+        let writer = Writer::start(records.clone(), options);
+        let instance = InstanceId::from("test");
+        let keeping = Keeping { records, writer };
+        let stores = Stores::of(instance.clone(), Some(keeping), Shared::memory(instance));
+        House::furnish(
+            names,
+            yaml,
+            path,
+            Arc::new(MapEnv::default()),
+            clock,
+            (stores, keys),
+            Vec::new(),
+        )
+    }
+
+    /// The same with stores, and with hosts of its own beside the fakes.
+    pub fn with_stores(names: &[&'static str], yaml: &str, stores: Stores, more: Vec<(String, Host)>) -> House {
+        let clock = Clock::starting_at(WALL);
+        let kept = (stores, Keyring::empty(clock));
+        House::furnish(names, yaml, None, Arc::new(MapEnv::default()), clock, kept, more)
+    }
+
+    /// The same with keys and stores of the caller's, at a time of the caller's.
+    pub fn kept(names: &[&'static str], yaml: &str, keys: Vec<KeyRecord>, stores: Stores, wall: UnixMillis) -> House {
+        let clock = Clock::starting_at(wall);
+        let kept = (stores, Keyring::of(keys, clock));
+        House::furnish(names, yaml, None, Arc::new(MapEnv::default()), clock, kept, Vec::new())
+    }
+
     fn build(names: &[&'static str], yaml: &str, path: Option<PathBuf>, env: Arc<dyn Env + Send + Sync>) -> House {
+        let clock = Clock::starting_at(WALL);
+        let kept = (Stores::none(), Keyring::empty(clock));
+        House::furnish(names, yaml, path, env, clock, kept, Vec::new())
+    }
+
+    fn furnish(
+        names: &[&'static str],
+        yaml: &str,
+        path: Option<PathBuf>,
+        env: Arc<dyn Env + Send + Sync>,
+        clock: Clock,
+        (stores, keys): (Stores, Arc<Keyring>),
+        more: Vec<(String, Host)>,
+    ) -> House {
         let fakes: BTreeMap<&'static str, Fake> = names
             .iter()
             .enumerate()
             .map(|(n, name)| (*name, Fake::with_seed(n as u64 + 1)))
             .collect();
-        let hosts: BTreeMap<String, Arc<dyn Fn(tokio::io::DuplexStream) + Send + Sync>> = fakes
+        let hosts: BTreeMap<String, Host> = fakes
             .iter()
             .map(|(name, fake)| {
                 let fake = fake.clone();
-                let host: Arc<dyn Fn(tokio::io::DuplexStream) + Send + Sync> = Arc::new(move |io| {
+                let host: Host = Arc::new(move |io| {
                     let fake = fake.clone();
                     tokio::spawn(async move { fake.serve_connection(io).await });
                 });
                 (format!("{name}.test"), host)
             })
+            .chain(more)
             .collect();
         let hosts: MemoryHosts = Arc::new(hosts);
         let loaded = config::load(yaml, &*env).unwrap_or_else(|errors| panic!("{errors}"));
         let log = Sink::default();
-        let clock = Clock::starting_at(WALL);
         let app = App::build(Setup {
             loaded,
             path,
             env,
             dialer: Dialer::Memory(hosts),
             clock,
+            stores,
+            keys,
+            admin_token: Some(MADE_TOKEN.into()),
             log_sink: Some(Box::new(log.clone())),
         })
         .unwrap();
@@ -183,7 +260,11 @@ impl House {
 
     /// Starts what checks open targets.
     pub fn check_health(&self) {
-        tokio::spawn(check_open_targets(self.app.snapshot.clone(), self.clock));
+        tokio::spawn(check_open_targets(
+            self.app.snapshot.clone(),
+            self.app.spender.stores.clone(),
+            self.clock,
+        ));
     }
 
     /// The client's end of a pipe to the gateway.
@@ -250,18 +331,44 @@ impl House {
         exchange(sender, request(method, path, headers, body)).await
     }
 
+    /// Sends anything, with no other headers than those given and `Host`.
+    pub async fn send_bare(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+        let (sender, _task) = self.connect().await;
+        let mut request = request(method, path, headers, body);
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request.headers_mut().remove("authorization");
+        }
+        exchange(sender, request).await
+    }
+
     /// Asks the admin listener under a name.
     pub async fn ask_admin(&self, path: &str, host: &str) -> Reply {
+        self.admin_with(Method::GET, path, &[("host", host)], "".into()).await
+    }
+
+    /// Asks the admin listener with a token and a JSON body.
+    pub async fn admin(&self, method: Method, path: &str, token: &str, body: Value) -> Reply {
+        let bearer = format!("Bearer {token}");
+        let headers = [("host", "localhost"), ("authorization", bearer.as_str())];
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.admin_with(method, path, &headers, body.into()).await
+    }
+
+    /// Asks the admin listener with these headers and no others.
+    pub async fn admin_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         self.app.admin.serve_io(TokioIo::new(theirs));
         let (sender, connection) = handshake(TokioIo::new(ours)).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::builder()
-            .uri(path)
-            .header("host", host)
-            .body(Full::default())
-            .unwrap();
-        exchange(sender, request).await
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        exchange(sender, request.body(Full::new(body)).unwrap()).await
     }
 
     /// The log's lines of a kind (`call`, `attempt`), parsed. Gives connections a moment to finish first.
@@ -429,10 +536,10 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) ->
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request
-        .header("authorization", "Bearer client")
-        .body(Full::new(body))
-        .unwrap()
+    if !headers.iter().any(|(name, _)| *name == "authorization") {
+        request = request.header("authorization", "Bearer client");
+    }
+    request.body(Full::new(body)).unwrap()
 }
 
 /// Sends a request and reads its answer to the end.

@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounting;
+mod admin;
 mod agents;
 mod bad_input;
 mod basics;
 mod breaker;
+mod cache;
 mod clouds;
 mod commit;
 mod credentials;
@@ -24,7 +26,11 @@ mod framing;
 mod gemini;
 mod house;
 mod ingress;
+mod keys;
+mod limits;
 mod messages;
 mod models;
 mod passthrough;
+mod records;
 mod responses;
+mod spend;

@@ -12,6 +12,7 @@ use fake::{Behaviour, Fake};
 use gateway::app::{Addresses, App, Setup};
 use gateway::config;
 use gateway::config::env::MapEnv;
+use gateway::stores::Stores;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -72,7 +73,7 @@ impl Stage {
         let (log, file) = open_log()?;
         let app = App::build(Setup {
             log_sink: Some(Box::new(file)),
-            ..Setup::new(loaded, None, Arc::new(env))
+            ..Setup::new(loaded, None, Arc::new(env), Stores::none())
         })?;
         let (stop_gateway, gateway_stop) = watch::channel(false);
         let (started, listening) = oneshot::channel();

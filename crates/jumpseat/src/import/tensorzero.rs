@@ -94,7 +94,7 @@ fn listen(value: &Value, draft: &mut Draft) {
         return;
     }
     draft.plan.listen = Some(format!("127.0.0.1:{}", address.port()));
-    let message = "it was open to a network, and callers need no key in this version: the port is kept, on loopback; write the address and \
+    let message = "it was open to a network, and that takes keys here (`jumpseat keys create`): the port is kept, on loopback; write the address, and \
                    `auth: none` if that is meant";
     let finding = draft.report.left_to_do(value, message);
     add_comment(&mut draft.plan.listen_comments, &draft.file, &finding);

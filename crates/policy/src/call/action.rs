@@ -83,6 +83,8 @@ pub struct CallFailure {
     pub failure: Failure,
     /// Content is out already: an error event, not a status.
     pub after_commit: bool,
+    /// Nobody was tried, and money is (also) why: the client is to be told which budget, and when it resets.
+    pub unaffordable: bool,
     /// When to come again, where waiting helps and a recovery is known; at least one second.
     pub retry_after: Option<Duration>,
     /// The route wants malformed output as it came: that of this attempt, if the shell still holds it.

@@ -29,6 +29,9 @@ const HINT_WAITED_FOR: Duration = Duration::from_secs(2);
 const HINT_SLACK: Duration = Duration::from_millis(20);
 const HINT_JITTER: Duration = Duration::from_millis(80);
 
+/// The status of a call whose key may not be served by any target.
+const FORBIDDEN: u16 = 403;
+
 /// The shortest wait a client is told.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
@@ -288,6 +291,7 @@ impl Call {
     }
 
     pub(super) fn fail(&mut self, now: Now) {
+        let unaffordable = self.failure.is_none() && self.plan.lacks_money();
         let (failure, attempt) = match self.failure.take() {
             Some(known) => known,
             None => (self.nobody_could_be_tried(), AttemptNo(0)),
@@ -308,6 +312,7 @@ impl Call {
         self.actions.push_back(Action::Fail(CallFailure {
             failure,
             after_commit,
+            unaffordable,
             retry_after,
             malformed_text: as_text.then_some(attempt),
         }));
@@ -315,20 +320,41 @@ impl Call {
 
     /// What the client is told when there was no attempt at all.
     fn nobody_could_be_tried(&self) -> Failure {
-        let unfit = self.plan.left_out.iter().find_map(|l| match l.reason {
-            LeftOutReason::Unfit(unfit) => Some((l.target, unfit)),
-            LeftOutReason::Open { .. } | LeftOutReason::Resting { .. } | LeftOutReason::Disabled { .. } => None,
-        });
         let route = &self.policy.name;
-        match unfit {
-            Some((_, unfit)) => Failure::new(
-                OutcomeClass::Unsupported,
-                format!("no target of `{route}` can take this call: the first one {unfit}"),
-            ),
-            None => Failure::new(
+        let unfit = self.plan.left_out.iter().find_map(|l| match l.reason {
+            LeftOutReason::Unfit(unfit) => Some(unfit),
+            LeftOutReason::Open { .. }
+            | LeftOutReason::Resting { .. }
+            | LeftOutReason::Disabled { .. }
+            | LeftOutReason::NotAllowed
+            | LeftOutReason::Unpriced
+            | LeftOutReason::Unaffordable
+            | LeftOutReason::Exhausted => None,
+        });
+        let any = |reason| self.plan.left_out.iter().any(|l| l.reason == reason);
+        if self.plan.lacks_money() {
+            let message = format!("the budgets have too little left for any target of `{route}`");
+            Failure::new(OutcomeClass::QuotaExhausted, message)
+        } else if let Some(unfit) = unfit {
+            let message = format!("no target of `{route}` can take this call: the first one {unfit}");
+            Failure::new(OutcomeClass::Unsupported, message)
+        } else if any(LeftOutReason::NotAllowed) {
+            Failure {
+                status: Some(FORBIDDEN),
+                ..Failure::new(
+                    OutcomeClass::InvalidRequest,
+                    format!("this key may not be served by any target of `{route}`"),
+                )
+            }
+        } else if any(LeftOutReason::Unpriced) {
+            let message =
+                format!("no target of `{route}` has prices, and a budget that counts this call asks for them");
+            Failure::new(OutcomeClass::Unsupported, message)
+        } else {
+            Failure::new(
                 OutcomeClass::Overloaded,
                 format!("no target of `{route}` can be tried now"),
-            ),
+            )
         }
     }
 }

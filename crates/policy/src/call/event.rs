@@ -15,6 +15,12 @@ pub enum AttemptEvent {
         /// Which attempt.
         attempt: AttemptNo,
     },
+    /// Its cost could not be held: the budgets have not so much left. It costs nothing and was never an attempt: no `Settle`, no
+    /// `Record`. Money is to be held before the permit is asked for, which would be lost otherwise.
+    Unaffordable {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
     /// The target's dialect cannot say what was asked: a failure of class `unsupported`.
     Unsupported {
         /// Which attempt.
@@ -83,6 +89,7 @@ impl AttemptEvent {
     pub fn attempt(&self) -> AttemptNo {
         match self {
             AttemptEvent::Refused { attempt }
+            | AttemptEvent::Unaffordable { attempt }
             | AttemptEvent::Unsupported { attempt, .. }
             | AttemptEvent::Connected { attempt }
             | AttemptEvent::Headers { attempt }
@@ -107,6 +114,7 @@ impl AttemptEvent {
             | AttemptEvent::Finished { .. } => true,
             AttemptEvent::Failed { failure, .. } => failure.status.is_some(),
             AttemptEvent::Refused { .. }
+            | AttemptEvent::Unaffordable { .. }
             | AttemptEvent::Unsupported { .. }
             | AttemptEvent::Paused { .. }
             | AttemptEvent::Resumed { .. } => false,

@@ -1,8 +1,13 @@
 //! What a decision needs to know of a call: read from the client's request once, before anything is planned.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use types::features::Features;
+use types::principal::Priority;
+use types::spend::SpendLevel;
+
+use crate::pattern::Allowed;
 
 /// A call as far as policy is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,4 +28,12 @@ pub struct CallFacts {
     pub commit_within: Option<Duration>,
     /// The client named the target itself, not a route.
     pub named_target: bool,
+    /// How much it matters when money is short.
+    pub priority: Priority,
+    /// What the budgets that count it ask of the choice of targets.
+    pub spend: SpendLevel,
+    /// A budget that counts it bars targets without prices.
+    pub priced_only: bool,
+    /// The targets that may serve it; `None`: all.
+    pub allowed: Option<Arc<Allowed>>,
 }

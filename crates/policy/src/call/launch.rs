@@ -38,6 +38,15 @@ impl Call {
         self.launch_next(view, now);
     }
 
+    /// Its cost could not be held: as if it had never been tried.
+    pub(super) fn unaffordable(&mut self, view: &dyn TargetsView, now: Now) {
+        let Some(live) = self.live.take() else { return };
+        self.attempts.pop();
+        self.free -= u32::from(live.fresh);
+        self.leave_out(live.target, live.tier, LeftOutReason::Unaffordable);
+        self.launch_next(view, now);
+    }
+
     /// Tries the next candidate that is worth it, or ends the call.
     pub(super) fn launch_next(&mut self, view: &dyn TargetsView, now: Now) {
         while self.may_attempt() {
@@ -250,13 +259,10 @@ impl Call {
     /// Whether the call's limits and what it has learnt leave room for a candidate. Its state is another question.
     fn is_worth_trying(&self, candidate: &Candidate, view: &dyn TargetsView) -> bool {
         let spent = self.visit.is_some_and(|v| v.spent && v.tier == candidate.tier);
-        let mut tiers = 0;
-        let mut tier_before = None;
-        let visited = self.attempts.iter().map(|a| a.tier);
-        for tier in visited.chain([candidate.tier]) {
-            tiers += u32::from(tier_before != Some(tier));
-            tier_before = Some(tier);
-        }
+        // Each tier once, however often it is come back to: by price, targets of different tiers take turns.
+        let visited = || self.attempts.iter().map(|a| a.tier).chain([candidate.tier]);
+        let first_of_tier = |(place, tier): &(usize, u32)| !visited().take(*place).any(|before| before == *tier);
+        let tiers = visited().enumerate().filter(first_of_tier).count();
         let large_enough = self.window_above.is_none_or(|above| {
             view.facts(candidate.target)
                 .context_window
@@ -268,7 +274,7 @@ impl Call {
                 .iter()
                 .any(|a| a.attempt == committed && a.target == candidate.target)
         });
-        !spent && tiers <= self.policy.tiers_max.max(1) && large_enough && !broke
+        !spent && tiers <= self.policy.tiers_max.max(1) as usize && large_enough && !broke
     }
 
     fn leave_out(&mut self, target: TargetIx, tier: u32, reason: LeftOutReason) {

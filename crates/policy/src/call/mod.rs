@@ -185,6 +185,7 @@ impl Call {
         }
         match event {
             AttemptEvent::Refused { .. } => self.refused(view, now),
+            AttemptEvent::Unaffordable { .. } => self.unaffordable(view, now),
             AttemptEvent::Unsupported { message, .. } => {
                 let failure = Failure::new(OutcomeClass::Unsupported, message);
                 self.attempt_failed(failure, false, None, view, now);
@@ -395,6 +396,8 @@ impl Call {
     }
 }
 
+#[cfg(test)]
+mod money;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

@@ -106,6 +106,8 @@ struct Driven {
     resumes: u32,
     ends: u32,
     cancelled: bool,
+    /// Each seventh attempt cannot be paid.
+    short_of_money: bool,
 }
 
 impl Driven {
@@ -126,6 +128,7 @@ impl Driven {
             resumes: 0,
             ends: 0,
             cancelled: false,
+            short_of_money: false,
         }
     }
 
@@ -245,6 +248,14 @@ impl Driven {
                 self.resumes += u32::from(launch.kind == AttemptKind::Resume);
                 let status = world.status(launch.target, now);
                 assert!(!matches!(status.admission, Admission::Disabled { .. }));
+                // Money is asked for before the permit.
+                let attempt = launch.attempt;
+                if self.short_of_money && (31 * self.tag.0 + u64::from(attempt.0)).is_multiple_of(7) {
+                    self.refused.push(attempt);
+                    self.call
+                        .handle_event(AttemptEvent::Unaffordable { attempt }, world, now);
+                    return;
+                }
                 let provider = world.provider(launch.target);
                 let credential = &mut world.credentials[provider][launch.credential.0 as usize];
                 let cell = &mut world.targets[launch.target.0 as usize];
@@ -471,6 +482,7 @@ proptest! {
             let facts = CallFacts { stream: *stream, ..CallFacts::default() };
             let call = Call::new(policy.clone(), facts, u64::from(seed) + i as u64, &world, now);
             let mut driven = Driven::new(call, i as u64, *stream, now);
+            driven.short_of_money = seed % 2 == 0;
             driven.drive(&mut world, now);
             calls.push(driven);
         }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use types::features::Features;
 use types::ids::RouteName;
+use types::money::NanoDollars;
 use types::outcome::Scope;
 
 use super::*;
@@ -19,24 +20,27 @@ const START: Now = Now {
 };
 
 /// Targets whose state the test sets.
-struct Scene {
-    facts: Vec<TargetFacts>,
-    status: RefCell<Vec<TargetStatus>>,
-    retries: Cell<bool>,
-    troubled: Vec<DomainIx>,
+pub(super) struct Scene {
+    pub(super) facts: Vec<TargetFacts>,
+    pub(super) status: RefCell<Vec<TargetStatus>>,
+    pub(super) retries: Cell<bool>,
+    pub(super) troubled: Vec<DomainIx>,
+    /// What an attempt costs; no prices beyond the end.
+    pub(super) costs: Vec<Option<NanoDollars>>,
 }
 
 impl Scene {
-    fn of(targets: u32) -> Scene {
+    pub(super) fn of(targets: u32) -> Scene {
         Scene {
             facts: (0..targets).map(facts).collect(),
             status: RefCell::new((0..targets).map(|_| ready()).collect()),
             retries: Cell::new(true),
             troubled: Vec::new(),
+            costs: Vec::new(),
         }
     }
 
-    fn with(self, target: usize, admission: Admission) -> Scene {
+    pub(super) fn with(self, target: usize, admission: Admission) -> Scene {
         self.status.borrow_mut()[target].admission = admission;
         self
     }
@@ -52,7 +56,7 @@ fn ready() -> TargetStatus {
     }
 }
 
-fn open(secs: u64) -> Admission {
+pub(super) fn open(secs: u64) -> Admission {
     Admission::Open {
         until: START.after(Duration::from_secs(secs)).mono,
     }
@@ -78,6 +82,9 @@ impl TargetsView for Scene {
     fn troubled_domain(&self, domain: DomainIx) -> bool {
         self.troubled.contains(&domain)
     }
+    fn expected_cost(&self, target: TargetIx, _: &CallFacts) -> Option<NanoDollars> {
+        self.costs.get(target.0 as usize).copied().flatten()
+    }
     fn other_credential(&self, target: TargetIx, tried: &[CredentialIx], _: Now) -> Option<CredentialIx> {
         (0..self.facts(target).credentials)
             .map(CredentialIx)
@@ -86,7 +93,7 @@ impl TargetsView for Scene {
 }
 
 /// A route of tiers, one letter a target: `"a bc"` is target 0, then targets 1 and 2 in the second tier.
-fn route(tiers: &str) -> RoutePolicy {
+pub(super) fn route(tiers: &str) -> RoutePolicy {
     let tier = |word: &str| TierPolicy::of(word.bytes().map(|b| TargetIx(u32::from(b - b'a'))));
     RoutePolicy::new(RouteName::from("chat"), tiers.split(' ').map(tier).collect())
 }
@@ -100,14 +107,14 @@ fn stream() -> CallFacts {
 
 /// What the call does in a story, as words: `a1` launches target `a` as attempt 1 (`a2r` as a retry, `b2f` as a
 /// fallback, `b2+prefill` as a continuation, `!` forced), `x1` cancels, `commit1`, `done`, `fail:class`.
-struct Told {
-    call: Call,
-    actions: Vec<String>,
-    effects: Vec<String>,
+pub(super) struct Told {
+    pub(super) call: Call,
+    pub(super) actions: Vec<String>,
+    pub(super) effects: Vec<String>,
     now: Now,
 }
 
-fn tell(policy: RoutePolicy, facts: CallFacts, scene: &Scene, story: &str) -> Told {
+pub(super) fn tell(policy: RoutePolicy, facts: CallFacts, scene: &Scene, story: &str) -> Told {
     let mut told = Told {
         call: Call::new(Arc::new(policy), facts, 1, scene, START),
         actions: Vec::new(),
@@ -124,7 +131,7 @@ fn tell(policy: RoutePolicy, facts: CallFacts, scene: &Scene, story: &str) -> To
 
 /// One story, one line of what is done about it.
 #[track_caller]
-fn check(policy: RoutePolicy, facts: CallFacts, scene: &Scene, story: &str, expected: &str) {
+pub(super) fn check(policy: RoutePolicy, facts: CallFacts, scene: &Scene, story: &str, expected: &str) {
     assert_eq!(tell(policy, facts, scene, story).actions.join(" "), expected, "{story}");
 }
 
@@ -146,6 +153,7 @@ impl Told {
             },
             "finished" => AttemptEvent::Finished { attempt },
             "refused" => AttemptEvent::Refused { attempt },
+            "unaffordable" => AttemptEvent::Unaffordable { attempt },
             "unsupported" => AttemptEvent::Unsupported {
                 attempt,
                 message: "n > 1".into(),
@@ -237,8 +245,9 @@ impl Told {
                     let timeout = f.failure.timeout.map(|t| format!("/{}", t.as_str()));
                     let again = f.retry_after.map(|d| format!("@{}", d.as_secs()));
                     let text = f.malformed_text.map(|a| format!("=text{}", a.0));
+                    let money = if f.unaffordable { "/unaffordable" } else { "" };
                     format!(
-                        "fail:{}{}{after}{}{}",
+                        "fail:{}{}{after}{money}{}{}",
                         f.failure.class.as_str(),
                         timeout.unwrap_or_default(),
                         again.unwrap_or_default(),
@@ -250,7 +259,7 @@ impl Told {
     }
 }
 
-fn letter(target: TargetIx) -> char {
+pub(super) fn letter(target: TargetIx) -> char {
     char::from(b'a' + target.0 as u8)
 }
 

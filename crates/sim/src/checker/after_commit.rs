@@ -79,6 +79,9 @@ impl Checker for AfterCommit {
                     call.over = true;
                 }
                 Seen::Refused { .. }
+                | Seen::Unaffordable { .. }
+                | Seen::Held { .. }
+                | Seen::Paid { .. }
                 | Seen::Reported { .. }
                 | Seen::Settled { .. }
                 | Seen::RetrySpent { .. }

@@ -9,6 +9,7 @@ pub mod caps;
 pub mod dead_target;
 pub mod deadline;
 pub mod fallback;
+pub mod money;
 pub mod open_breaker;
 pub mod retry_budget;
 pub mod settle;
@@ -68,6 +69,9 @@ pub const ALL: &[&dyn Checker] = &[
     &caps::Caps,
     &dead_target::DeadTarget,
     &fallback::Fallback,
+    &money::WithinLimit,
+    &money::ReserveForCritical,
+    &money::ExhaustedLaunchesNothing,
 ];
 
 /// Everything that a run breaks.

@@ -67,7 +67,9 @@ impl Starvation {
                         this.active(entry.at);
                         this.out += 1;
                     }
-                    Seen::Refused { target, .. } if *target == this.target => this.active(entry.at),
+                    Seen::Refused { target, .. } | Seen::Unaffordable { target, .. } if *target == this.target => {
+                        this.active(entry.at);
+                    }
                     Seen::Settled { target, .. } if *target == this.target => {
                         this.active(entry.at);
                         this.out = this.out.saturating_sub(1);
@@ -103,7 +105,8 @@ impl Starvation {
 
     fn check_shares(&self, run: &Run<'_>, found: &mut Vec<Violation>) {
         let scenario = run.scenario;
-        if scenario.route.tiers[0].balance != Balance::Weighted {
+        // Money may prefer one to the other.
+        if scenario.route.tiers[0].balance != Balance::Weighted || scenario.budget.is_some() {
             return;
         }
         let tier: Vec<_> = scenario.tier(0).filter(|(_, weight)| *weight > 0).collect();

@@ -21,7 +21,7 @@ pub struct Story {
     pub ready: TargetSet,
     /// Its attempts, in order.
     pub tries: Vec<Try>,
-    /// Targets that refused it a permit.
+    /// Targets that refused it a permit, or that it could not pay.
     pub refused: TargetSet,
     /// When its answer began.
     pub committed: Option<Mono>,
@@ -117,7 +117,7 @@ impl Story {
                 recorded: Vec::new(),
                 settled: Vec::new(),
             }),
-            Seen::Refused { target, .. } => {
+            Seen::Refused { target, .. } | Seen::Unaffordable { target, .. } => {
                 self.refused = self.refused.with(target);
                 *after_refusal = true;
             }
@@ -161,6 +161,8 @@ impl Story {
             Seen::Arrived { .. }
             | Seen::Cancelled { .. }
             | Seen::RetrySpent { .. }
+            | Seen::Held { .. }
+            | Seen::Paid { .. }
             | Seen::Changed { .. }
             | Seen::Rests { .. } => {}
         }

@@ -7,13 +7,16 @@ use policy::rng::Rng;
 use policy::route::{
     Balance, BreakerPolicy, OnContentFilter, OnMalformed, OnStreamFailure, RestPolicy, Retries, RoutePolicy, Timeouts,
 };
+use policy::spend::window::Window;
+use policy::spend::{BudgetPolicy, Share};
 use types::features::Features;
-use types::ids::CredentialIx;
+use types::ids::{BudgetId, CredentialIx, ModelTier};
+use types::money::NanoDollars;
 use types::outcome::{OutcomeClass, Scope};
 
 use crate::arrival::Arrivals;
 use crate::chance::{self, Latency, between, happens};
-use crate::scenario::{Clients, Scenario, ScriptedProvider, ScriptedTarget};
+use crate::scenario::{Clients, Scenario, ScriptedBudget, ScriptedProvider, ScriptedTarget};
 use crate::script::{Conduct, Fault, RateLimit, TargetScript};
 use crate::world::written;
 
@@ -48,7 +51,25 @@ pub fn world(seed: u64) -> Scenario {
         calls: calls as u32,
         clients: clients(&mut rng),
         lost_races_permille: one(&[0, 0, 0, 30], &mut rng),
+        budget: happens(300, &mut rng).then(|| budget(calls, &mut rng)),
         route: Arc::new(route),
+    }
+}
+
+/// From one that is gone after a few calls to one that lasts.
+fn budget(calls: u64, rng: &mut Rng) -> ScriptedBudget {
+    let limit = NanoDollars(between(1, 4 * calls, rng) * 1_000_000);
+    let (low, high) = one(&[(1_000, 1_000), (0, 1_000), (200, 5_000)], rng);
+    ScriptedBudget {
+        policy: BudgetPolicy {
+            reserve: Share::percent(one(&[0, 5, 30], rng)),
+            critical_exempt: happens(700, rng),
+            low_shift: Share::percent(one(&[0, 20, 60], rng)),
+            ..BudgetPolicy::new(BudgetId::from("budget"), limit, Window::Hour)
+        },
+        low_permille: one(&[0, 300], rng),
+        critical_permille: one(&[0, 100, 500], rng),
+        actual_permille: (low, high),
     }
 }
 
@@ -142,6 +163,16 @@ fn target(providers: u64, length: Duration, rng: &mut Rng) -> ScriptedTarget {
         },
         context_window: one(&[None, None, Some(500), Some(2000)], rng),
         prefill: happens(500, rng),
+        model_tier: one(
+            &[
+                None,
+                Some(ModelTier::Premium),
+                Some(ModelTier::Standard),
+                Some(ModelTier::Economy),
+            ],
+            rng,
+        ),
+        price: NanoDollars(between(100_000, 9_000_000, rng)),
         script: script(length, rng),
     }
 }

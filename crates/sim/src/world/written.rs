@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::route::{Balance, OnStreamFailure, RetryBudgetPolicy, RoutePolicy, TierPolicy, TierTarget, Timeouts};
-use types::ids::{RouteName, TargetIx};
+use policy::spend::window::Window;
+use policy::spend::{BudgetPolicy, Share};
+use types::ids::{BudgetId, ModelTier, RouteName, TargetIx};
+use types::money::NanoDollars;
 use types::outcome::{OutcomeClass, Scope};
 
 use crate::arrival::Arrivals;
 use crate::chance::Latency;
-use crate::scenario::{Clients, Scenario};
+use crate::scenario::{Clients, Scenario, ScriptedBudget};
 use crate::script::{Conduct, Fault, RateLimit, TargetScript};
 
 /// All of them.
@@ -32,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         dead_connections(),
         four_bad_tiers(),
         provider_unreachable(),
+        tight_budget(),
     ]
 }
 
@@ -310,6 +314,38 @@ pub fn provider_unreachable() -> Scenario {
         )
     };
     scenario.targets[1].provider = 0;
+    scenario
+}
+
+/// Three bursts of 400 calls of every priority; the budget does not last for the first one, and attempts come to 0.2 to 5 times what
+/// was expected.
+pub fn tight_budget() -> Scenario {
+    let mut scenario = Scenario {
+        arrivals: Arrivals::Bursts {
+            every: secs(60),
+            size: 400,
+        },
+        calls: 1200,
+        ..Scenario::new(
+            "tight budget",
+            route(&[&[1], &[1], &[1]]),
+            vec![healthy(), healthy(), healthy()],
+        )
+    };
+    let tiers = [ModelTier::Premium, ModelTier::Standard, ModelTier::Economy];
+    for (target, (tier, price)) in scenario.targets.iter_mut().zip(tiers.into_iter().zip([9, 3, 1])) {
+        target.model_tier = Some(tier);
+        target.price = NanoDollars(price * 1_000_000);
+    }
+    scenario.budget = Some(ScriptedBudget {
+        policy: BudgetPolicy {
+            reserve: Share::percent(20),
+            ..BudgetPolicy::new(BudgetId::from("hourly"), NanoDollars(1_000_000_000), Window::Hour)
+        },
+        low_permille: 200,
+        critical_permille: 100,
+        actual_permille: (200, 5_000),
+    });
     scenario
 }
 

@@ -19,7 +19,7 @@ const TAG: &str = "jumpseat:";
 const TAG_BASE64: &[u8] = b"anVtcHNlYXQ6";
 
 /// A field's lower camel case name.
-pub(super) fn camel(name: &str) -> Cow<'_, str> {
+pub(crate) fn camel(name: &str) -> Cow<'_, str> {
     if !name.contains('_') {
         return Cow::Borrowed(name);
     }

@@ -7,6 +7,7 @@ mod agents;
 mod anthropic_messages;
 mod anthropic_server;
 mod bedrock_converse;
+mod canonical;
 mod cohere_chat;
 mod cross;
 mod degrade;

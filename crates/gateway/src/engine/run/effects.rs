@@ -5,16 +5,18 @@
 
 use policy::breaker::{CallTag, Permit, Transition, Verdict};
 use policy::call::action::{Effect, Launch};
-use policy::rest::RestNews;
+use policy::rest::{RestNews, RestReason, Usable};
 use policy::view;
+use store::shared::news::News;
 use tracing::{info, warn};
-use types::ids::{AttemptNo, TargetIx};
+use types::ids::{AttemptNo, CredentialIx, TargetIx};
 use types::outcome::Scope;
 use types::time::Now;
 
 use crate::engine::run::Run;
 use crate::fleet::memory::lock;
 use crate::fleet::route::{Route, Target};
+use crate::jobs::news::{scope_word, wall_of};
 
 impl Run {
     /// Carries out every effect policy has asked for.
@@ -89,6 +91,7 @@ impl Run {
                         info!(target.id = %id, reason = reason.as_str(), "Target `{id}` rests: {}", reason.as_str());
                     }
                 }
+                self.tell_rest(target, credential, scope, reason, now);
             }
             Effect::Recovered { target, credential } => {
                 let target = self.route.target(target);
@@ -132,7 +135,51 @@ impl Run {
             return;
         };
         let (_, permit) = self.permits.swap_remove(at);
-        settle(&self.route, target, permit, verdict, self.seed, now);
+        let transition = settle(&self.route, target, permit, verdict, self.seed, now);
+        self.tell_breaker(target, transition, now);
+    }
+
+    /// Tells other instances what a target's breaker did.
+    fn tell_breaker(&self, target: TargetIx, transition: Option<Transition>, now: Now) {
+        let from = || self.engine.spender.stores.instance.clone();
+        let target = || self.route.target(target).facts.id.to_string();
+        let news = match transition {
+            Some(Transition::Opened { until }) => News::BreakerOpened {
+                from: from(),
+                target: target(),
+                until: wall_of(until, now),
+            },
+            Some(Transition::Closed) => News::BreakerClosed {
+                from: from(),
+                target: target(),
+            },
+            Some(Transition::HalfOpened) | None => return,
+        };
+        self.engine.spender.stores.shared.publish(news);
+    }
+
+    /// Tells other instances that somebody rests, for as long as is known here.
+    fn tell_rest(&self, target: &Target, credential: CredentialIx, scope: Scope, reason: RestReason, now: Now) {
+        let Some(known) = target.provider.credentials.get(credential.0 as usize) else {
+            return;
+        };
+        let usable = match scope {
+            Scope::Credential => lock(&known.cell).usable(now),
+            Scope::CredentialAtTarget => lock(&target.state.cell).credential_usable(credential, now),
+            Scope::Target | Scope::Provider => match lock(&target.state.cell).resting(now) {
+                Some((until, why)) => Usable::No { until, why },
+                None => Usable::Yes,
+            },
+        };
+        let Usable::No { until, .. } = usable else { return };
+        self.engine.spender.stores.shared.publish(News::Rests {
+            from: self.engine.spender.stores.instance.clone(),
+            target: target.facts.id.to_string(),
+            credential: known.name.clone(),
+            scope: scope_word(scope).to_owned(),
+            reason: reason.as_str().to_owned(),
+            until: wall_of(until, now),
+        });
     }
 }
 
@@ -147,10 +194,17 @@ pub(super) fn admit(target: &Target, launch: &Launch, now: Now) -> Option<Permit
 }
 
 /// Gives a permit back and passes the news on to the provider's breaker.
-pub(super) fn settle(route: &Route, target: TargetIx, permit: Permit, verdict: Verdict, tag: u64, now: Now) {
+pub(super) fn settle(
+    route: &Route,
+    target: TargetIx,
+    permit: Permit,
+    verdict: Verdict,
+    tag: u64,
+    now: Now,
+) -> Option<Transition> {
     let target = route.target(target);
     let transition = lock(&target.state.cell).settle(permit, verdict, CallTag(tag), now);
-    let Some(transition) = transition else { return };
+    let transition = transition?;
     lock(&target.provider.cell).target_transition(target.state.ordinal, transition);
     let id = &target.facts.id;
     match transition {
@@ -161,4 +215,5 @@ pub(super) fn settle(route: &Route, target: TargetIx, permit: Permit, verdict: V
         Transition::HalfOpened => info!(target.id = %id, "Target `{id}` is half-open: the next call probes it"),
         Transition::Closed => info!(target.id = %id, "Target `{id}` closed its breaker: it serves again"),
     }
+    Some(transition)
 }

@@ -3,7 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use types::dialect::IngressDialect;
+use types::dialect::{IngressDialect, Operation};
 use types::features::Features;
 use types::ids::AttemptNo;
 use wire::request::Dropped;
@@ -53,6 +53,12 @@ impl Run {
             if let Some(tier) = target.facts.model_tier {
                 set("x-jumpseat-model-tier", tier.as_str());
             }
+            if self.route.prompt(track.launch.tier).is_some() && self.operation == Operation::Generate.as_str() {
+                set("x-jumpseat-prompt", "adjusted");
+            }
+            if let Some(cap) = track.output_cap {
+                set("x-jumpseat-output-cap", &cap.to_string());
+            }
             if let Some(degraded) = join_features(track.degraded) {
                 set("x-jumpseat-degraded", &degraded);
             }
@@ -67,14 +73,18 @@ impl Run {
                 set("x-jumpseat-estimated", "true");
             }
             // Of a stream it is known when it has ended: the log and the metrics have it.
-            let cost = cost_of(target, &self.facts, details, self.operation).filter(|_| !self.stream);
+            let cost = cost_of(target, &self.facts, details, self.operation, self.dialect).filter(|_| !self.stream);
             if let Some(cost) = cost {
                 set("x-jumpseat-cost-usd", &cost.nano.to_string());
             }
         }
+        if let Some(word) = self.cache_word() {
+            set("x-jumpseat-cache", word);
+        }
         if let Some(reason) = self.call.fallback_word() {
             set("x-jumpseat-fallback-reason", reason);
         }
+        self.spending.tell(self.dialect, &mut headers);
         headers
     }
 }

@@ -1,8 +1,12 @@
 //! What one call holds while it runs, and how policy's actions and effects are carried out.
 
+mod admit;
 mod effects;
 mod head;
+mod metadata;
+mod recalled;
 mod record;
+mod remember;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,12 +31,15 @@ use types::dialect::IngressDialect;
 use types::features::Features;
 use types::ids::{AttemptNo, TargetIx};
 use types::outcome::{Failure, OutcomeClass};
+use types::principal::Principal;
 use types::time::{Mono, Now};
 use wire::call_error::CallError;
 use wire::degrade::Malformed;
 use wire::response::{EncoderOptions, ReasoningField};
 use wire::{degrade, openai_responses, server};
 
+use crate::cache::Found;
+use crate::cache::ticket::Ticket;
 use crate::clock::Clock;
 use crate::conversations::Conversations;
 use crate::engine::body::RequestBody;
@@ -41,9 +48,15 @@ use crate::engine::output::{Output, Part};
 use crate::engine::resume::Transcript;
 use crate::engine::run::effects::{admit, settle};
 use crate::engine::run::head::parts;
+use crate::engine::run::recalled::Recalled;
 use crate::fleet::memory::lock;
 use crate::fleet::route::Route;
 use crate::ingress::bodies::BodyPermit;
+use crate::recorder::Recorder;
+use crate::recorder::texts::Texts;
+use crate::recorder::wish::Wish;
+use crate::spend::spender::Spender;
+use crate::spend::spending::Spending;
 use crate::telemetry::call_log::{self, RefusalLine, timestamp};
 use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
@@ -63,10 +76,14 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Where call and attempt lines go; `None` when `log.calls` is off.
     pub call_log: Option<LineWriter>,
+    /// Remembers calls when they are over.
+    pub recorder: Recorder,
     /// Ends of answers that are still being read.
     pub drains: TaskTracker,
     /// Notified when the time for draining is over: calls still under way end with an error.
     pub stop: Arc<Notify>,
+    /// What money and limits need of the house.
+    pub spender: Arc<Spender>,
 }
 
 impl Engine {
@@ -95,6 +112,8 @@ impl Engine {
 pub struct Admitted {
     /// The call's id.
     pub id: String,
+    /// Who pays.
+    pub principal: Arc<Principal>,
     /// Where it goes.
     pub route: Arc<Route>,
     /// What it asks.
@@ -103,18 +122,25 @@ pub struct Admitted {
     pub permit: BodyPermit,
     /// What policy knows of it.
     pub facts: CallFacts,
+    /// Its money and limits.
+    pub spending: Spending,
     /// For policy's draws.
     pub seed: u64,
     /// Headers were sent before the commit: a failure is told as an error event.
     pub early_headers: bool,
     /// Where the answer is kept, so that the client may go on from it.
     pub remember: Option<Arc<Conversations>>,
+    /// Its way into the cache, where its route keeps answers.
+    pub cache: Option<Box<Ticket>>,
+    /// What is to be remembered of it.
+    pub wish: Wish,
 }
 
 /// A running call.
 pub struct Run {
     engine: Arc<Engine>,
     id: String,
+    principal: Arc<Principal>,
     route: Arc<Route>,
     body: Option<RequestBody>,
     body_permit: Option<BodyPermit>,
@@ -126,6 +152,7 @@ pub struct Run {
     dialect: IngressDialect,
     operation: &'static str,
     facts: CallFacts,
+    spending: Spending,
     content_type: Option<HeaderValue>,
     call: Call,
     seed: u64,
@@ -139,16 +166,31 @@ pub struct Run {
     /// Ready for the client, kept until the commit.
     held: Vec<Bytes>,
     held_bytes: usize,
+    /// The end of a stream that the client is to see only when its call is safe.
+    end: Option<Bytes>,
     transcript: Option<Transcript>,
     /// What was wrong with a target's answer, until that target is asked once more.
     repair: Option<(TargetIx, Malformed)>,
     memory: Option<Memory>,
+    cache: Option<Box<Ticket>>,
+    asked_cache: bool,
+    /// How alike a kept question was whose answer was not to be given.
+    shadow: Option<f32>,
+    /// The kept answer that it gets.
+    kept: Option<Box<Found>>,
+    /// What it was answered with instead of a target's answer.
+    recalled: Option<Recalled>,
+    wish: Wish,
+    /// What may be kept of what is said, where anything may.
+    texts: Option<Box<Texts>>,
     head_sent: bool,
     /// The attempt whose answer the client saw begin.
     began: Option<AttemptNo>,
     first_content: Option<Mono>,
     ended: Option<End>,
     recorded: bool,
+    /// The body is still to tell who served it.
+    tells_in_body: bool,
 }
 
 /// What is kept of an attempt for its line, when it is over.
@@ -160,7 +202,11 @@ struct Track {
     details: Details,
     first_token: Option<Mono>,
     recorded: bool,
+    /// Its answer came to its end.
+    ended: bool,
     counted: bool,
+    /// The longest answer that could be paid, where that was less than what was asked for.
+    output_cap: Option<u64>,
     cost: Option<Cost>,
 }
 
@@ -179,7 +225,7 @@ struct End {
 
 impl Run {
     /// Begins a call: policy plans at once.
-    pub fn new(engine: Arc<Engine>, admitted: Admitted) -> Run {
+    pub fn new(engine: Arc<Engine>, admitted: Box<Admitted>) -> Run {
         let now = engine.clock.now();
         let route = admitted.route;
         let head = &admitted.body.head;
@@ -198,7 +244,13 @@ impl Run {
             now,
         );
         engine.metrics.calls_in_flight.inc();
+        let texts = match engine.recorder.keeps() {
+            true => Texts::begin(&admitted.wish, &admitted.body.original),
+            false => None,
+        };
         Run {
+            wish: admitted.wish,
+            texts,
             requested_model: head.model.chars().take(128).collect(),
             stream: head.stream,
             include_usage: head.include_usage,
@@ -212,8 +264,15 @@ impl Run {
             dialect: admitted.body.dialect,
             operation: admitted.body.word(),
             facts: admitted.facts,
+            spending: admitted.spending,
+            asked_cache: admitted.cache.is_some(),
+            shadow: None,
+            kept: None,
+            cache: admitted.cache,
+            recalled: None,
             content_type: None,
             id: admitted.id,
+            principal: admitted.principal,
             body: Some(admitted.body),
             body_permit: Some(admitted.permit),
             call,
@@ -226,6 +285,7 @@ impl Run {
             lines: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
+            end: None,
             memory,
             transcript,
             repair: None,
@@ -234,6 +294,7 @@ impl Run {
             first_content: None,
             ended: None,
             recorded: false,
+            tells_in_body: false,
             route,
             engine,
         }
@@ -257,6 +318,7 @@ impl Run {
             CallFailure {
                 failure,
                 after_commit,
+                unaffordable: false,
                 retry_after: None,
                 malformed_text: None,
             },
@@ -296,12 +358,23 @@ impl Run {
         }
     }
 
-    /// Launches an attempt, or tells policy why it could not be.
-    pub fn launch(&mut self, launch: &Launch) {
-        let now = self.engine.clock.now();
+    /// Launches an attempt, or tells policy why it could not be. Its money is held before its permit is asked for: a place as a
+    /// probe is not kept waiting.
+    pub async fn launch(&mut self, launch: &Launch) {
         let route = self.route.clone();
         let target = route.target(launch.target);
+        let held = self.spending.hold(launch.attempt, launch.target, target).await;
+        let now = self.engine.clock.now();
+        if held.is_err() {
+            return self.tell(
+                AttemptEvent::Unaffordable {
+                    attempt: launch.attempt,
+                },
+                now,
+            );
+        }
         let Some(permit) = admit(target, launch, now) else {
+            self.spending.unused(launch.attempt);
             return self.tell(
                 AttemptEvent::Refused {
                     attempt: launch.attempt,
@@ -329,9 +402,12 @@ impl Run {
             details: Details::default(),
             first_token: None,
             recorded: false,
+            ended: false,
             counted: true,
+            output_cap: self.spending.held(launch.attempt).and_then(|held| held.cap),
             cost: None,
         });
+        self.spending.begun(launch.attempt, target, now);
         self.send(launch, now);
     }
 
@@ -341,6 +417,9 @@ impl Run {
         let target = route.target(launch.target);
         self.held.clear();
         self.held_bytes = 0;
+        self.end = None;
+        // What was told in what is thrown away now was told to nobody.
+        self.tells_in_body = self.wants_metadata() && self.began.is_none();
         let Some(body) = &self.body else {
             unreachable!("the body is kept while another attempt may need it")
         };
@@ -363,6 +442,9 @@ impl Run {
         let continuation = launch
             .continuation
             .and_then(|mode| Some(self.transcript.as_ref()?.continuation(mode, identity.clone())));
+        if let Some(cache) = &mut self.cache {
+            cache.begin_attempt();
+        }
         let repair = self
             .repair
             .take_if(|(of, _)| *of == launch.target && launch.kind == AttemptKind::Retry);
@@ -372,7 +454,9 @@ impl Run {
             target,
             body,
             continuation,
-            resumable: self.transcript.is_some(),
+            prompt: route.prompt(launch.tier),
+            output_cap: self.spending.held(launch.attempt).and_then(|held| held.cap),
+            resumable: self.transcript.is_some() || self.cache.is_some(),
             identity,
             wall: now.wall,
         };
@@ -416,10 +500,14 @@ impl Run {
             }
             Progress::Event(event @ AttemptEvent::Failed { .. }) => self.tell_failure(event, now),
             Progress::Event(event) => self.tell(event, now),
-            Progress::Chunk(chunk) => {
+            Progress::Chunk(mut chunk) => {
+                chunk.bytes = self.told_in_stream(chunk.bytes);
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
                 };
+                if let Some(cache) = &mut self.cache {
+                    cache.hear(&chunk.said);
+                }
                 if let Some(transcript) = &mut self.transcript {
                     transcript.take(&chunk.said);
                 }
@@ -449,6 +537,7 @@ impl Run {
                     None => self.tell(AttemptEvent::Alive { attempt }, now),
                 }
                 if committed && !chunk.bytes.is_empty() {
+                    self.note_sent(&chunk.bytes);
                     output.send(Part::Data(chunk.bytes)).await;
                 }
             }
@@ -456,21 +545,34 @@ impl Run {
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
                 };
+                self.note_end(attempt);
                 if self.falls_back_when_filtered() {
                     return self.tell_filtered(attempt, now);
                 }
                 self.content_type = answer.content_type;
+                if let Some(cache) = &mut self.cache {
+                    cache.hear_whole(&answer.body, answer.neutral);
+                }
                 self.note_answer(&answer.body);
-                self.held.push(answer.body);
+                self.held.push(self.told_in_whole(answer.body));
                 self.note_first_content(attempt, now);
                 self.tell(AttemptEvent::Finished { attempt }, now);
             }
             Progress::End { bytes } => {
                 self.note_answer(&bytes);
+                let bytes = self.told_at_end(bytes);
                 let Some(attempt) = self.attempt.as_ref().map(|a| a.no) else {
                     return;
                 };
-                if self.call.committed() == Some(attempt) {
+                self.note_end(attempt);
+                let committed = self.call.committed() == Some(attempt);
+                if committed {
+                    self.note_sent(&bytes);
+                }
+                // Where the call must be safe before its answer ends, `last_words` sends it.
+                if self.engine.recorder.is_strict() {
+                    self.end = Some(bytes);
+                } else if committed {
                     output.send(Part::Data(bytes)).await;
                 } else {
                     self.held.push(bytes);
@@ -485,7 +587,7 @@ impl Run {
         if self.transcript.is_none() {
             self.body = None;
             // What is kept for the next turn is still the request's bytes.
-            if self.memory.is_none() {
+            if self.memory.is_none() && self.texts.is_none() {
                 self.body_permit = None;
             }
         }
@@ -495,8 +597,34 @@ impl Run {
             let head = self.head(attempt);
             output.send(Part::Head(Box::new(head))).await;
         }
+        self.send_held(output).await;
+        // It is sent when the call is safe, and then its texts are told already.
+        if let Some(end) = self.end.clone() {
+            self.note_sent(&end);
+        }
+    }
+
+    async fn send_held(&mut self, output: &Output) {
         for bytes in std::mem::take(&mut self.held) {
+            self.note_sent(&bytes);
             output.send(Part::Data(bytes)).await;
+        }
+    }
+
+    /// Where an answer may end only when its call is safe: waits for that, then sends what is left of it.
+    pub async fn last_words(&mut self, output: &Output) {
+        if self.engine.recorder.is_strict() {
+            let entries = self.spending.take_entries();
+            Box::pin(self.engine.recorder.durable(entries)).await;
+            if let Some(end) = self.end.take() {
+                output.send(Part::Data(end)).await;
+            }
+        }
+    }
+
+    fn note_sent(&mut self, bytes: &[u8]) {
+        if let Some(texts) = &mut self.texts {
+            texts.sent(bytes);
         }
     }
 
@@ -509,11 +637,8 @@ impl Run {
         } else {
             OutcomeClass::Success
         };
-        if let Some(memory) = self.memory.take()
-            && let Some(remembered) = openai_responses::conversation::remember(&memory.request, &memory.answer)
-        {
-            memory.conversations.keep(remembered);
-        }
+        self.keep_conversation();
+        self.keep_answer();
         self.ended = Some(End {
             class,
             status: Some(200),
@@ -522,10 +647,31 @@ impl Run {
         self.record();
     }
 
+    /// Keeps the answer for the next turn, where the client may go on from it.
+    fn keep_conversation(&mut self) {
+        if let Some(memory) = self.memory.take()
+            && let Some(remembered) = openai_responses::conversation::remember(&memory.request, &memory.answer)
+        {
+            let now = self.engine.clock.now().wall;
+            memory.conversations.keep(remembered, self.principal.tenant(), now);
+        }
+    }
+
     /// The call ended badly: an error in the client's dialect, as an answer or as the stream's last event.
     pub async fn fail(&mut self, failed: CallFailure, output: &Output) {
         self.apply_effects();
+        if let Some(found) = self.last_resort(&failed).await {
+            return self.answer_from(found, output).await;
+        }
         let attempts = self.summaries();
+        let now = self.engine.clock.now();
+        // Nobody was tried for want of money: the client is told which budget, and when it begins anew.
+        let turned = self.spending.gone().filter(|_| failed.unaffordable).cloned();
+        let mut failed = failed;
+        if let Some(turned) = &turned {
+            failed.failure.message = turned.message(now.wall);
+            failed.failure.code = Some(turned.code().to_owned());
+        }
         let failure = &failed.failure;
         let id = self.id.clone();
         let error = CallError {
@@ -545,11 +691,16 @@ impl Run {
             class: failure.class,
             status: Some(shown),
         });
+        let told: Bytes = match self.head_sent {
+            true => server::error_event(self.dialect, &error).into(),
+            false => server::error_body(self.dialect, &error).into(),
+        };
+        self.note_sent(&told);
         self.record();
+        let entries = self.spending.take_entries();
+        self.engine.recorder.durable(entries).await;
         if self.head_sent {
-            return output
-                .send(Part::Data(server::error_event(self.dialect, &error).into()))
-                .await;
+            return output.send(Part::Data(told)).await;
         }
         let mut headers = self.headers(None);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -557,16 +708,18 @@ impl Run {
             HeaderName::from_static("x-should-retry"),
             HeaderValue::from_static("false"),
         );
-        let now = self.engine.clock.now();
         let recovery = || self.call.recovery_of_tried(failure.class, &self.route.view(now), now);
-        if let Some(wait) = failed.retry_after.or_else(recovery) {
+        if let Some(turned) = &turned {
+            if turned.retry_after(now.wall).is_some() {
+                headers.remove("x-should-retry");
+            }
+            headers.extend(turned.headers(now.wall));
+        } else if let Some(wait) = failed.retry_after.or_else(recovery) {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000) as u64));
         }
         let head = parts(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), headers);
         output.send(Part::Head(Box::new(head))).await;
-        output
-            .send(Part::Data(server::error_body(self.dialect, &error).into()))
-            .await;
+        output.send(Part::Data(told)).await;
     }
 
     fn tell(&mut self, event: AttemptEvent, now: Now) {
@@ -613,6 +766,12 @@ impl Run {
             },
             now,
         );
+    }
+
+    fn note_end(&mut self, attempt: AttemptNo) {
+        if let Some(track) = self.tracks.iter_mut().find(|t| t.launch.attempt == attempt) {
+            track.ended = true;
+        }
     }
 
     fn note_answer(&mut self, answer: &Bytes) {
@@ -679,10 +838,11 @@ impl Drop for Run {
             self.apply(effect, now);
         }
         self.record();
+        self.spending.end();
         for (attempt, permit) in std::mem::take(&mut self.permits) {
             // Only a mistake of the machine leaves one here; a leaked probe would keep a target out for ever.
             if let Some(track) = self.tracks.iter().find(|t| t.launch.attempt == attempt) {
-                settle(
+                let _ = settle(
                     &self.route,
                     track.launch.target,
                     permit,

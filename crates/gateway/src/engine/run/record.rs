@@ -5,10 +5,13 @@ use std::sync::atomic::Ordering;
 use policy::call::action::{self, AttemptKind};
 use policy::call::facts::CallFacts;
 use policy::cost::{Cost, cost, expected};
-use types::dialect::Operation;
+use store::records::entry::Entry;
+use types::dialect::{IngressDialect, Operation};
 use types::features::Features;
 use types::ids::AttemptNo;
+use types::money::NanoDollars;
 use types::outcome::{OutcomeClass, TimeoutKind};
+use types::record::{AttemptRecord, Basis};
 use types::time::Now;
 use types::usage::Usage;
 use wire::call_error::AttemptSummary;
@@ -17,11 +20,11 @@ use crate::engine::run::head::{join_dropped, join_features};
 use crate::engine::run::{End, Run};
 use crate::fleet::memory::lock;
 use crate::fleet::route::Target;
+use crate::spend::quote::{Quote, Size};
 use crate::telemetry::call_log::{self, AttemptLine, CallLine, millis, timestamp};
 use crate::upstream::attempt::Details;
 
-/// Bytes of a stream's frames for each token of content, and of a whole answer's: JSON around it included.
-const FRAME_BYTES: u64 = 180;
+/// Bytes of a whole answer for each token of content, JSON around it included.
 const ANSWER_BYTES: u64 = 5;
 /// What counts in tokens otherwise than by characters.
 const MEDIA: Features = Features::VISION.with(Features::AUDIO).with(Features::DOCUMENTS);
@@ -60,8 +63,69 @@ impl Run {
             target.metrics.stream_failure(class);
         }
         let usage = track.details.usage;
-        let cost = cost_of(target, &self.facts, &track.details, self.operation);
+        let generates = self.operation == Operation::Generate.as_str();
+        let cut = generates
+            .then(|| cut_short(target, &self.facts, &track.details, class))
+            .flatten();
+        let broken = (generates && self.stream && !said_all(class, track.ended))
+            .then(|| usage_of_broken(target, &self.facts, &track.details, self.dialect))
+            .flatten();
+        let cost = match &broken {
+            Some(usage) => target.prices.as_deref().map(|prices| Cost {
+                estimated: true,
+                ..cost(usage, prices)
+            }),
+            None => cost_of(target, &self.facts, &track.details, self.operation, self.dialect)
+                .or_else(|| Some(expected(cut?.0, cut?.1, target.prices.as_deref()?))),
+        };
         track.cost = cost;
+        if let Some(usage) =
+            usage.filter(|_| class == OutcomeClass::Success && self.operation == Operation::Generate.as_str())
+        {
+            lock(&target.usual).observe(usage.output, now);
+        }
+        let tokens = match &broken {
+            Some(usage) => usage.input.saturating_add(usage.output),
+            None => tokens_of(target, &self.facts, &track.details, cost, cut, self.dialect),
+        };
+        let actual = cost.map_or(NanoDollars::ZERO, |cost| cost.nano);
+        let settled = self.spending.settle(attempt, actual, tokens, now);
+        if let Some(expected) = settled
+            .expected
+            .filter(|e| *e > NanoDollars::ZERO && class == OutcomeClass::Success)
+        {
+            target
+                .metrics
+                .spend_gap
+                .observe(actual.as_dollars() / expected.as_dollars());
+        }
+        if self.spending.keeps() {
+            let first_token = track
+                .first_token
+                .map(|t| t.since(track.started.mono).as_millis() as u64);
+            let record = AttemptRecord {
+                call: self.id.clone(),
+                attempt: attempt.0,
+                at: now.wall,
+                key: self.spending.principal().key.clone(),
+                route: route.policy.name.as_str().to_owned(),
+                tier: track.launch.tier + 1,
+                target: target.facts.id.as_str().to_owned(),
+                reason: kind_word(track.launch.kind).into(),
+                outcome: class.as_str().into(),
+                status: track.details.status,
+                latency_ms: latency.as_millis() as u64,
+                first_token_ms: first_token,
+                input_tokens: usage.map_or(0, |u| u.input),
+                output_tokens: usage.map_or(0, |u| u.output),
+                cached_tokens: usage.map_or(0, |u| u.cached_input),
+                estimate: settled.estimate,
+                cost: actual,
+                basis: basis_of(target, cost, &track.details, self.operation),
+                charges: settled.charges,
+            };
+            self.spending.write(Entry::Settled(Box::new(record)));
+        }
         if let Some(cost) = cost {
             target.metrics.cost.inc_by(cost.nano.as_dollars());
         }
@@ -143,13 +207,15 @@ impl Run {
             self.route.metrics.fallback(reason);
         }
         if matches!(end.class, OutcomeClass::Success | OutcomeClass::ContentFiltered)
-            && let Some(track) = last
+            && let Some(track) = last.filter(|_| self.recalled.is_none())
         {
             self.route.metrics.served(track.launch.tier + 1);
         }
+        self.remember(&end, now);
         if self.engine.call_log.is_none() {
             return;
         }
+        let last = self.tracks.last();
         let target = last.map(|t| self.route.target(t.launch.target));
         let usage = self.tracks.iter().filter_map(|t| t.details.usage).fold(None, add_usage);
         let costs = self.tracks.iter().filter_map(|t| t.cost);
@@ -158,6 +224,8 @@ impl Run {
             estimated: sum.estimated || next.estimated,
         });
         let dropped = last.and_then(|t| join_dropped(&t.details.dropped));
+        let cache = self.cache_word();
+        let similarity = self.cache_similarity();
         call_log::append(
             &mut self.lines,
             &CallLine {
@@ -186,6 +254,10 @@ impl Run {
                 cost_usd: cost.map(|c| c.nano.as_dollars()),
                 cost_estimated: cost.is_some_and(|c| c.estimated),
                 dropped: dropped.as_deref(),
+                cache,
+                cache_similarity: similarity.map(|(similarity, _)| similarity),
+                cache_shadow: similarity.is_some_and(|(_, shadow)| shadow),
+                cache_age_s: self.recalled.as_ref().map(|recalled| recalled.age_s),
                 degraded: last.and_then(|t| join_features(t.degraded)).as_deref(),
             },
         );
@@ -206,7 +278,13 @@ impl Run {
 /// What an attempt cost, where its target has prices. A provider that answered and told no usage is charged by what was sent and
 /// came back, and the cost says so; also when the answer broke off or was not used. Only of conversations and embeddings can that
 /// be guessed: counting is free, and of what passes as it came nobody knows the measure.
-pub(super) fn cost_of(target: &Target, call: &CallFacts, details: &Details, operation: &str) -> Option<Cost> {
+pub(super) fn cost_of(
+    target: &Target,
+    call: &CallFacts,
+    details: &Details,
+    operation: &str,
+    dialect: IngressDialect,
+) -> Option<Cost> {
     let prices = target.prices.as_deref()?;
     if let Some(usage) = &details.usage {
         return Some(cost(usage, prices));
@@ -216,12 +294,132 @@ pub(super) fn cost_of(target: &Target, call: &CallFacts, details: &Details, oper
         .any(|billed| billed.as_str() == operation);
     (billed && details.answer_bytes > 0).then(|| {
         let prompt = lock(&target.state.tokens).estimate(call.prompt_chars);
-        let bytes_per_token = if call.stream { FRAME_BYTES } else { ANSWER_BYTES };
-        expected(prompt, details.answer_bytes.div_ceil(bytes_per_token), prices)
+        expected(prompt, answer_tokens(call, details, dialect), prices)
     })
 }
 
-fn kind_word(kind: AttemptKind) -> &'static str {
+/// Tokens of an answer, guessed by its bytes as the client is sent them.
+fn answer_tokens(call: &CallFacts, details: &Details, dialect: IngressDialect) -> u64 {
+    let bytes_per_token = if call.stream {
+        frame_bytes(dialect)
+    } else {
+        ANSWER_BYTES
+    };
+    details.answer_bytes.div_ceil(bytes_per_token)
+}
+
+/// Bytes of a stream's frames for each token of content, what stands around it included.
+fn frame_bytes(dialect: IngressDialect) -> u64 {
+    match dialect {
+        IngressDialect::OpenaiChat | IngressDialect::OpenaiResponses => 180,
+        IngressDialect::Gemini => 160,
+        IngressDialect::AnthropicMessages => 110,
+    }
+}
+
+/// Whether what an attempt told of its usage is all there is to tell: its answer came to its end, or to the word that ends it.
+fn said_all(class: OutcomeClass, ended: bool) -> bool {
+    match class {
+        OutcomeClass::Success | OutcomeClass::ContentFiltered | OutcomeClass::MalformedOutput => true,
+        OutcomeClass::RateLimited
+        | OutcomeClass::QuotaExhausted
+        | OutcomeClass::Overloaded
+        | OutcomeClass::ServerError
+        | OutcomeClass::Timeout
+        | OutcomeClass::Network
+        | OutcomeClass::StreamBroken
+        | OutcomeClass::Auth
+        | OutcomeClass::ModelNotFound
+        | OutcomeClass::BadResponse
+        | OutcomeClass::ContextTooLong
+        | OutcomeClass::InvalidRequest
+        | OutcomeClass::Unsupported
+        | OutcomeClass::Cancelled => ended,
+    }
+}
+
+/// What a stream took that told of its usage and did not come to its end. What it told of the answer is of its beginning (Anthropic
+/// counts one token with the first event): at least what came is counted.
+fn usage_of_broken(target: &Target, call: &CallFacts, details: &Details, dialect: IngressDialect) -> Option<Usage> {
+    let told = details.usage?;
+    let input = match told.input {
+        0 => lock(&target.state.tokens).estimate(call.prompt_chars),
+        input => input,
+    };
+    Some(Usage {
+        input,
+        output: told.output.max(answer_tokens(call, details, dialect)),
+        ..told
+    })
+}
+
+/// What an attempt took that was cut off, by its client or by a clock, before its provider said anything of use: tokens of the prompt
+/// and of the answer. A provider that has taken the request has read the prompt, and charges for that; of a whole answer it says
+/// nothing before it has generated all of it, and it goes on when its caller leaves. One that failed of itself, or was never reached,
+/// takes nothing.
+fn cut_short(target: &Target, call: &CallFacts, details: &Details, class: OutcomeClass) -> Option<(u64, u64)> {
+    let taken = details.status.is_some_and(|status| (200..300).contains(&status));
+    let asked = details.sent && details.status.is_none();
+    let prompt = || lock(&target.state.tokens).estimate(call.prompt_chars);
+    match class {
+        OutcomeClass::Cancelled if asked && !call.stream => {
+            let quote = Quote::new(target, &Size::of(call));
+            Some((quote.prompt, quote.output))
+        }
+        OutcomeClass::Cancelled | OutcomeClass::Timeout => (asked || taken).then(|| (prompt(), 0)),
+        OutcomeClass::Network | OutcomeClass::StreamBroken => taken.then(|| (prompt(), 0)),
+        OutcomeClass::Success
+        | OutcomeClass::RateLimited
+        | OutcomeClass::QuotaExhausted
+        | OutcomeClass::Overloaded
+        | OutcomeClass::ServerError
+        | OutcomeClass::Auth
+        | OutcomeClass::ModelNotFound
+        | OutcomeClass::BadResponse
+        | OutcomeClass::MalformedOutput
+        | OutcomeClass::ContextTooLong
+        | OutcomeClass::ContentFiltered
+        | OutcomeClass::InvalidRequest
+        | OutcomeClass::Unsupported => None,
+    }
+}
+
+/// Tokens that an attempt counts against its key's limit: as told, else as guessed for its cost.
+fn tokens_of(
+    target: &Target,
+    call: &CallFacts,
+    details: &Details,
+    cost: Option<Cost>,
+    cut: Option<(u64, u64)>,
+    dialect: IngressDialect,
+) -> u64 {
+    if let Some(usage) = &details.usage {
+        return usage.input.saturating_add(usage.output);
+    }
+    if let Some((prompt, output)) = cut.filter(|_| details.answer_bytes == 0) {
+        return prompt.saturating_add(output);
+    }
+    if cost.is_none() && details.answer_bytes == 0 || details.estimated {
+        return 0;
+    }
+    let prompt = lock(&target.state.tokens).estimate(call.prompt_chars);
+    prompt.saturating_add(answer_tokens(call, details, dialect))
+}
+
+fn basis_of(target: &Target, cost: Option<Cost>, details: &Details, operation: &str) -> Basis {
+    let measured = [Operation::Generate, Operation::Embed, Operation::CountTokens]
+        .iter()
+        .any(|known| known.as_str() == operation);
+    match (cost, &target.prices) {
+        (_, None) => Basis::Unpriced,
+        // What passes as it came has no measure but what its provider tells.
+        (None, Some(_)) if !measured && details.status.is_some_and(|status| status < 300) => Basis::Unpriced,
+        (Some(cost), Some(_)) if cost.estimated => Basis::Estimated,
+        (Some(_) | None, Some(_)) => Basis::Usage,
+    }
+}
+
+pub(super) fn kind_word(kind: AttemptKind) -> &'static str {
     match kind {
         AttemptKind::First => "first",
         AttemptKind::Retry => "retry",
