@@ -18,7 +18,7 @@ import time
 import traceback
 import urllib.request
 
-BINARY = os.environ.get("JUMPSEAT_BIN", "target/debug/jumpseat")
+BINARY = os.path.abspath(os.environ.get("JUMPSEAT_BIN", "target/debug/jumpseat"))
 # The fake as a program of its own, for when there is no gateway to serve it: `FAKE_BIN --listen ADDRESS`.
 FAKE_BINARY = os.environ.get("FAKE_BIN")
 DIALECTS = {"openai": "openai_chat", "anthropic": "anthropic_messages", "gemini": "gemini", "bedrock": "bedrock_converse"}
@@ -56,13 +56,13 @@ def wait_until(question, seconds, what):
 class Process:
     """One program under test with its output in a file."""
 
-    def __init__(self, command, log, env=None):
+    def __init__(self, command, log, env=None, cwd=None):
         self.log = log
         self.output = open(log, "ab")
-        self.command = command
+        self.command, self.env, self.cwd = command, env, cwd
         self.started = time.monotonic()
         self.popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, env=env
+            command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, env=env, cwd=cwd
         )
         self.pid = self.popen.pid
         # Whatever happens to the test, the program ends with it.
@@ -171,7 +171,7 @@ class Fake:
 
 
 class Gateway:
-    """A running gateway: `url` for callers, `admin` for metrics."""
+    """A running gateway: `url` for callers, `admin` for metrics. Its working folder is `folder`, so that what it keeps stays there."""
 
     def __init__(self, folder, config, env=None, arguments=()):
         self.port, self.admin_port = free_port(), free_port()
@@ -180,7 +180,7 @@ class Gateway:
         self.write(config)
         environment = {**os.environ, **(env or {})}
         self.process = Process(
-            [BINARY, "serve", "--config", self.path, *arguments], f"{folder}/gateway-{self.port}.log", environment
+            [BINARY, "serve", "--config", self.path, *arguments], f"{folder}/gateway-{self.port}.log", environment, folder
         )
 
     def whole(self, config):
