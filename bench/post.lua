@@ -4,7 +4,7 @@ wrk.method = "POST"
 wrk.body = file:read("*a")
 file:close()
 wrk.headers["content-type"] = "application/json"
-wrk.headers["authorization"] = "Bearer sk-bench"
+wrk.headers["authorization"] = "Bearer " .. (os.getenv("BENCH_KEY") or "sk-bench")
 -- What Anthropic's SDKs send, on its own path alone.
 wrk.headers["anthropic-version"] = os.getenv("BENCH_ANTHROPIC_VERSION")
 
