@@ -51,8 +51,14 @@ const HEAD: [&str; 8] = [
 
 fn row(budget: &BudgetView) -> Vec<String> {
     let dollars = |text: &str| {
-        text.parse::<f64>()
-            .map_or_else(|_| text.to_owned(), |usd| format!("${usd:.2}"))
+        text.parse::<f64>().map_or_else(
+            |_| text.to_owned(),
+            |usd| match usd {
+                // Cents would say that nothing was spent.
+                usd if usd > 0.0 && usd < 1.0 => format!("${usd:.4}"),
+                usd => format!("${usd:.2}"),
+            },
+        )
     };
     let ends = match &budget.ends_at {
         Some(at) => at.clone(),
@@ -94,7 +100,7 @@ mod tests {
         let told = row(&view).join(" | ");
         assert_eq!(
             told,
-            "daily | balanced | 60% | $38.00 | $0.12 | $100.00/day | $3.17 | 2026-11-21T18:00:00Z"
+            "daily | balanced | 60% | $38.00 | $0.1200 | $100.00/day | $3.17 | 2026-11-21T18:00:00Z"
         );
         let lasts = BudgetView { ends_at: None, ..view };
         assert_eq!(row(&lasts)[7], "not before 2026-11-22T00:00:00Z");
